@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# Build kinds: how the code is hardened for release, and instrumented for the sanitizers.
+add_library(lattice_hardening INTERFACE)
+if(LATTICE_SANITIZE STREQUAL "address")
+    set(flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1)
+elseif(LATTICE_SANITIZE STREQUAL "thread")
+    set(flags -fsanitize=thread -fno-omit-frame-pointer -g -O1)
+elseif(LATTICE_SANITIZE STREQUAL "fuzzer")
+    set(flags -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+        -fno-omit-frame-pointer -g -O1)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Debug")
+    set(flags -Og -g3)
+else()
+    set(flags -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong
+        -fstack-clash-protection -ftrivial-auto-var-init=zero)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+        list(APPEND flags -fcf-protection=full)
+    endif()
+    if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        list(APPEND flags -fzero-call-used-regs=used-gpr)
+    endif()
+    target_link_options(lattice_hardening INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
+target_compile_options(lattice_hardening INTERFACE ${flags} -fvisibility=hidden)
+if(LATTICE_SANITIZE)
+    target_link_options(lattice_hardening INTERFACE ${flags})
+    target_compile_definitions(lattice_hardening INTERFACE LATTICE_SANITIZED=1)
+endif()

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# Foreign libraries, each as one imported target, and the helper that declares a room of the house.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
+pkg_check_modules(CAPNG REQUIRED IMPORTED_TARGET libcap-ng)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3.0)
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(JWT REQUIRED IMPORTED_TARGET libjwt)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
+# nats.c has had its pkg-config file under two names.
+pkg_search_module(NATS REQUIRED IMPORTED_TARGET libnats nats)
+
+set(LATTICE_FORCED_INCLUDE ${CMAKE_SOURCE_DIR}/base/banned.h)
+
+# lattice_room(NAME SOURCES… LINK libs…): a static library with our flags; includes start at the root.
+function(lattice_room name)
+    cmake_parse_arguments(ROOM "" "" "SOURCES;LINK" ${ARGN})
+    add_library(${name} STATIC ${ROOM_SOURCES})
+    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_compile_definitions(${name} PUBLIC _GNU_SOURCE)
+    target_compile_options(${name} PRIVATE -include ${LATTICE_FORCED_INCLUDE})
+    target_link_libraries(${name} PUBLIC lattice_hardening PRIVATE lattice_warnings)
+    target_link_libraries(${name} PUBLIC ${ROOM_LINK})
+endfunction()
+
+# lattice_program(NAME SOURCES… LINK libs…)
+function(lattice_program name)
+    cmake_parse_arguments(PROG "" "" "SOURCES;LINK" ${ARGN})
+    add_executable(${name} ${PROG_SOURCES})
+    target_compile_definitions(${name} PRIVATE _GNU_SOURCE LATTICE_VERSION="${PROJECT_VERSION}")
+    target_compile_options(${name} PRIVATE -include ${LATTICE_FORCED_INCLUDE})
+    target_link_libraries(${name} PRIVATE lattice_hardening lattice_warnings ${PROG_LINK})
+endfunction()

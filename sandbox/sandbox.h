@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The door of the sandbox room: run one program, and everything that it starts, in a world whose only
+ * network is the netstack. The calling process becomes the supervisor.
+ */
+#ifndef SANDBOX_SANDBOX_H
+#define SANDBOX_SANDBOX_H
+
+#include <stdbool.h>
+
+#include "audit/audit.h"
+#include "base/must.h"
+#include "base/why.h"
+#include "netstack/netstack.h"
+#include "policy/policy.h"
+
+#define SANDBOX_EXIT_FAILED      125 /* lattice itself failed */
+#define SANDBOX_EXIT_CANNOT_EXEC 126
+#define SANDBOX_EXIT_NOT_FOUND   127
+
+struct sandbox_config {
+    const char *name;
+    char *const *argv;            /* NULL-terminated; argv[0] is looked up in PATH */
+    enum netstack_mode network;
+    const struct wg_conf *wg;     /* NETSTACK_TUNNEL */
+    struct policy *policy;        /* borrowed */
+    const char *audit_log;        /* path */
+    bool verbose;
+    bool json;                    /* messages and refusals as JSON lines */
+};
+
+/**
+ * sandbox_run() - Start the agent, supervise it until its first process ends, end what it left.
+ * Returns the exit status to pass on: the agent's own, 128+n when signal n ended it, or one of
+ * SANDBOX_EXIT_*, with @why filled.
+ */
+int sandbox_run(const struct sandbox_config *config, struct why *why) MUST_USE;
+
+/** sandbox_doctor() - Print what this machine offers, which walls stand and how to mend what is
+ * missing, to standard output. Returns 0 when the sandbox can run here, 1 when it cannot. */
+int sandbox_doctor(bool json);
+
+#endif

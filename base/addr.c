@@ -175,7 +175,8 @@ int prefix_parse(struct bytes text, bool host_bits, struct prefix *ret)
     if (ip_parse(bytes_of(text.data, ip_chars), &p.ip) < 0)
         return -EINVAL;
     bits = ip_len(&p.ip) * 8;
-    if (slash != NULL && number_parse(bytes_of(slash + 1, text.len - ip_chars - 1), bits, &bits) < 0)
+    if (slash != NULL &&
+        number_parse(bytes_of(slash + 1, text.len - ip_chars - 1), bits, &bits) < 0)
         return -EINVAL;
     p.bits = (uint8_t)bits;
     if (!host_bits && has_host_bits(&p))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Internet addresses, endpoints and prefixes, independent of any socket API. Text is parsed strictly:
- * four decimal numbers without leading zeros, or RFC 4291 with an optional IPv4 tail; every other
- * spelling of an address (octal, hexadecimal, a single number, zone ids) is refused, because two
- * parsers that disagree about such spellings are how filters are walked around.
+ * Internet addresses, endpoints and prefixes, independent of any socket API. Text is parsed
+ * strictly: four decimal numbers without leading zeros, or RFC 4291 with an optional IPv4 tail;
+ * every other spelling of an address (octal, hexadecimal, a single number, zone ids) is refused,
+ * because two parsers that disagree about such spellings are how filters are walked around.
  */
 #ifndef BASE_ADDR_H
 #define BASE_ADDR_H
@@ -52,7 +52,8 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 bool ip_is_any(const struct ip *ip);
 /** ip_is_loopback() - True for 127.0.0.0/8, ::1 and their IPv4-mapped forms. */
 bool ip_is_loopback(const struct ip *ip);
-/** ip_unmap() - Turn ::ffff:a.b.c.d (RFC 4291 2.5.5.2) into a.b.c.d; every other address is unchanged. */
+/** ip_unmap() - Turn ::ffff:a.b.c.d (RFC 4291 2.5.5.2) into a.b.c.d; every other address is
+ * unchanged. */
 struct ip ip_unmap(const struct ip *ip);
 /** ip_len() - Bytes of an address of this family: 4 or 16. */
 unsigned ip_len(const struct ip *ip);

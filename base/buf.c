@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Growth by doubling up to the declared maximum. One byte more than asked for is always allocated, so
- * that the text form can be terminated without another allocation that might fail.
+ * Growth by doubling up to the declared maximum. One byte more than asked for is always allocated,
+ * so that the text form can be terminated without another allocation that might fail.
  */
 #include "base/buf.h"
 

@@ -24,7 +24,8 @@ struct mono {
 /** mono_now() - Read CLOCK_MONOTONIC. */
 struct mono mono_now(void);
 
-/** wall_now_ns() - Nanoseconds since 1970-01-01 UTC (CLOCK_REALTIME); for records, never for timers. */
+/** wall_now_ns() - Nanoseconds since 1970-01-01 UTC (CLOCK_REALTIME); for records, never for
+ * timers. */
 int64_t wall_now_ns(void);
 
 /** Length of an RFC 3339 time with nanoseconds, `2026-11-22T01:02:03.123456789Z`, plus its NUL. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Thin wrappers over the file system calls. They never retry EAGAIN: whoever set O_NONBLOCK waits in
- * a loop, not here.
+ * Thin wrappers over the file system calls. They never retry EAGAIN: whoever set O_NONBLOCK waits
+ * in a loop, not here.
  */
 #include "base/io.h"
 
@@ -63,7 +63,8 @@ int io_read_file(const char *path, struct buf *ret, struct why *why)
         ssize_t got;
 
         if (room == NULL)
-            return why_set(why, buf_error(ret), "cannot read %s: %s", path, strerror(-buf_error(ret)));
+            return why_set(why, buf_error(ret), "cannot read %s: %s", path,
+                           strerror(-buf_error(ret)));
         if (ret->len == ret->max) {
             char extra;
 

@@ -19,7 +19,8 @@ ssize_t io_write(int fd, const void *data, size_t len) MUST_USE;
 /** io_write_all() - Write all of @data to a blocking descriptor. Returns 0 or -errno. */
 int io_write_all(int fd, const void *data, size_t len) MUST_USE;
 /** io_read_file() - Append the regular file @path to @ret (its maximum is the limit).
- * Errors: -errno of open(2)/read(2), -EISDIR, -EMSGSIZE larger than the buffer may get; said in @why. */
+ * Errors: -errno of open(2)/read(2), -EISDIR, -EMSGSIZE larger than the buffer may get; said in
+ * @why. */
 int io_read_file(const char *path, struct buf *ret, struct why *why) MUST_USE;
 /** io_set_nonblock() - Set O_NONBLOCK. Returns 0 or -errno. */
 int io_set_nonblock(int fd) MUST_USE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The writer keeps one bit per nesting level and nothing else; a misuse (a key outside an object, too
- * deep) is our own bug and stops the program.
+ * The writer keeps one bit per nesting level and nothing else; a misuse (a key outside an object,
+ * too deep) is our own bug and stops the program.
  */
 #include "base/json_out.h"
 
@@ -61,7 +61,11 @@ void json_close_array(struct json_out *j)
 static size_t utf8_len(const uint8_t *p, size_t left)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = p[0] < 0x80 ? 1 : p[0] >> 5 == 0x6 ? 2 : p[0] >> 4 == 0xe ? 3 : p[0] >> 3 == 0x1e ? 4 : 0;
+    size_t len = p[0] < 0x80         ? 1
+                 : p[0] >> 5 == 0x6  ? 2
+                 : p[0] >> 4 == 0xe  ? 3
+                 : p[0] >> 3 == 0x1e ? 4
+                                     : 0;
     uint32_t rune;
 
     if (len <= 1 || len > left)

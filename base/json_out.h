@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writes JSON text (RFC 8259) into a buf, one value after the other; commas and nesting are kept
- * here. Strings are escaped in this one place: control bytes, quotes and DEL as \u00XX, and bytes that
- * are not valid UTF-8 as U+FFFD, so foreign text can never break a record or a terminal.
+ * here. Strings are escaped in this one place: control bytes, quotes and DEL as \u00XX, and bytes
+ * that are not valid UTF-8 as U+FFFD, so foreign text can never break a record or a terminal.
  */
 #ifndef BASE_JSON_OUT_H
 #define BASE_JSON_OUT_H
@@ -15,10 +15,10 @@
 #define JSON_OUT_DEPTH_MAX 32
 
 struct json_out {
-    struct buf *to;        /* borrowed; holds the error, too */
-    unsigned depth;        /* open objects and arrays */
-    uint32_t has_element;  /* bit per depth: a comma is due before the next element */
-    bool after_key;        /* the next value belongs to a key that was just written */
+    struct buf *to;       /* borrowed; holds the error, too */
+    unsigned depth;       /* open objects and arrays */
+    uint32_t has_element; /* bit per depth: a comma is due before the next element */
+    bool after_key;       /* the next value belongs to a key that was just written */
 };
 
 void json_out_init(struct json_out *j, struct buf *to);

@@ -87,7 +87,8 @@ static void add_json(struct buf *b, enum log_level level, const char *text,
     buf_add_char(b, '\n');
 }
 
-void log_line(enum log_level level, const char *text, const struct log_field *fields, unsigned count)
+void log_line(enum log_level level, const char *text, const struct log_field *fields,
+              unsigned count)
 {
     struct buf b;
 

@@ -32,13 +32,15 @@ void log_setup(const char *program, enum log_level level, bool json);
 bool log_enabled(enum log_level level);
 
 /** log_line() - Write one line; foreign text is escaped and cut. Use the macros below. */
-void log_line(enum log_level level, const char *text, const struct log_field *fields, unsigned count);
+void log_line(enum log_level level, const char *text, const struct log_field *fields,
+              unsigned count);
 
 #define LOG_AT(level, text, ...)                                                                   \
     do {                                                                                           \
         if (log_enabled(level)) {                                                                  \
             const struct log_field fields_[] = {{0}, ##__VA_ARGS__};                               \
-            log_line((level), (text), fields_ + 1, (unsigned)(sizeof(fields_) / sizeof(fields_[0])) - 1); \
+            log_line((level), (text), fields_ + 1,                                                 \
+                     (unsigned)(sizeof(fields_) / sizeof(fields_[0])) - 1);                        \
         }                                                                                          \
     } while (0)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One epoll loop per process: descriptors, timers, signals. Handlers run to completion on one thread
- * and do bounded work. Watches and timers live in the caller's storage; the loop only links to them.
+ * One epoll loop per process: descriptors, timers, signals. Handlers run to completion on one
+ * thread and do bounded work. Watches and timers live in the caller's storage; the loop only links
+ * to them.
  *
  * Lifecycle: loop_init → add watches and timers → loop_run (until loop_stop) → loop_done.
  */
@@ -19,7 +20,7 @@ struct loop;
 
 /** A watched descriptor. The owner embeds it; zero it before the first loop_watch(). */
 struct loop_watch {
-    int fd; /* borrowed: loop_unwatch() before closing it */
+    int fd;                                     /* borrowed: loop_unwatch() before closing it */
     void (*ready)(void *self, uint32_t events); /* EPOLLIN … ; may unwatch and free any watch */
     void *self;
     bool is_active;   /* read-only for the owner */
@@ -30,8 +31,8 @@ struct loop_watch {
 struct loop_timer {
     void (*expired)(void *self, struct mono now);
     void *self;
-    struct mono at;   /* read-only for the owner */
-    uint32_t index_;  /* private: 1-based place in the heap, 0 when not armed */
+    struct mono at;  /* read-only for the owner */
+    uint32_t index_; /* private: 1-based place in the heap, 0 when not armed */
 };
 
 int loop_new(struct loop **ret_loop) MUST_USE;

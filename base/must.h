@@ -17,8 +17,8 @@
 /**
  * must() - Stop the program when one of our own invariants is broken.
  *
- * Stays on in release builds. Never for data that an agent, a peer or a client chose: such data gets
- * an error path, a counter and a test.
+ * Stays on in release builds. Never for data that an agent, a peer or a client chose: such data
+ * gets an error path, a counter and a test.
  */
 #define must(cond) ((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__, __func__))
 

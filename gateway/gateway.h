@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door of the gateway room: terminate WireGuard tunnels without privilege, and carry their peers'
- * TCP connections and UDP exchanges to any destination that the gateway's own policy allows.
+ * The door of the gateway room: terminate WireGuard tunnels without privilege, and carry their
+ * peers' TCP connections and UDP exchanges to any destination that the gateway's own policy allows.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
@@ -25,7 +25,8 @@ struct gateway_config {
     bool verbose;
 };
 
-int gateway_new(const struct gateway_config *config, struct gateway **ret, struct why *why) MUST_USE;
+int gateway_new(const struct gateway_config *config, struct gateway **ret,
+                struct why *why) MUST_USE;
 /** gateway_port() - The UDP port that peers reach us on. */
 uint16_t gateway_port(const struct gateway *g);
 void gateway_free(struct gateway *g);

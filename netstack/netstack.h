@@ -23,9 +23,9 @@
 #include "base/why.h"
 #include "netstack/wg/wg.h"
 
-#define FLOW_MAX           16384u /* flows of one netstack */
-#define DGRAM_MAX          4096u  /* datagram sockets of one netstack */
-#define DGRAM_PAYLOAD_MAX  65507u /* RFC 768 over IPv4 */
+#define FLOW_MAX          16384u /* flows of one netstack */
+#define DGRAM_MAX         4096u  /* datagram sockets of one netstack */
+#define DGRAM_PAYLOAD_MAX 65507u /* RFC 768 over IPv4 */
 
 enum netstack_mode {
     NETSTACK_OFFLINE = 0, /* carries nothing */
@@ -39,22 +39,23 @@ struct dgram;
 
 /** Something an operator may want to know; for --verbose and metrics. */
 struct netstack_notes {
-    void (*peer_event)(void *self, const uint8_t public_key[static WG_KEY_LEN], enum wg_event event);
+    void (*peer_event)(void *self, const uint8_t public_key[static WG_KEY_LEN],
+                       enum wg_event event);
 };
 
 struct flow_stats {
-    uint64_t bytes_out;   /* near end → far end, payload */
-    uint64_t bytes_in;    /* far end → near end */
-    int64_t duration_ns;  /* since the flow was opened */
+    uint64_t bytes_out;  /* near end → far end, payload */
+    uint64_t bytes_in;   /* far end → near end */
+    int64_t duration_ns; /* since the flow was opened */
 };
 
 struct flow_events {
     /** The far end answered (err 0), or opening failed: -ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH,
-     * -ENETUNREACH, … as connect(2) says. After a failure the flow is gone. Never called from within
-     * flow_open(). */
+     * -ENETUNREACH, … as connect(2) says. After a failure the flow is gone. Never called from
+     * within flow_open(). */
     void (*opened)(void *self, struct flow *f, int err);
-    /** Both directions are over, or the flow was reset: @err 0, -ECONNRESET, -ETIMEDOUT, -EPIPE. The
-     * flow is gone afterwards; called exactly once after a successful open. */
+    /** Both directions are over, or the flow was reset: @err 0, -ECONNRESET, -ETIMEDOUT, -EPIPE.
+     * The flow is gone afterwards; called exactly once after a successful open. */
     void (*closed)(void *self, struct flow *f, int err, const struct flow_stats *stats);
 };
 
@@ -75,15 +76,16 @@ struct netstack_server {
 };
 
 struct netstack_config {
-    struct loop *loop;              /* borrowed */
+    struct loop *loop; /* borrowed */
     enum netstack_mode mode;
-    const struct wg_conf *wg;       /* NETSTACK_TUNNEL: borrowed for the call; endpoints resolved */
+    const struct wg_conf *wg; /* NETSTACK_TUNNEL: borrowed for the call; endpoints resolved */
     const struct netstack_server *server; /* gateway only; copied */
     const struct netstack_notes *notes;   /* may be NULL; copied */
     void *notes_self;
 };
 
-int netstack_new(const struct netstack_config *config, struct netstack **ret, struct why *why) MUST_USE;
+int netstack_new(const struct netstack_config *config, struct netstack **ret,
+                 struct why *why) MUST_USE;
 void netstack_free(struct netstack *ns);
 
 /** netstack_local_ip() - Our address of this family toward the network: the tunnel's first, or the
@@ -95,13 +97,13 @@ struct wg *netstack_wg(struct netstack *ns); /* borrowed; NULL without a tunnel 
 
 /* TCP */
 
-/** flow_open() - Begin to connect to @dst. @local_port 0: any. Errors: -ENETUNREACH no such family or
- * no carrier; -EADDRINUSE the port is taken; -EMFILE FLOW_MAX. @events and @self are borrowed until the
- * flow is gone. */
+/** flow_open() - Begin to connect to @dst. @local_port 0: any. Errors: -ENETUNREACH no such family
+ * or no carrier; -EADDRINUSE the port is taken; -EMFILE FLOW_MAX. @events and @self are borrowed
+ * until the flow is gone. */
 int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
               const struct flow_events *events, void *self, struct flow **ret) MUST_USE;
-/** flow_attach() - After opened(0): relay between the flow and @stream_fd, a non-blocking stream socket
- * (taken). Half-close and reset pass both ways. */
+/** flow_attach() - After opened(0): relay between the flow and @stream_fd, a non-blocking stream
+ * socket (taken). Half-close and reset pass both ways. */
 int flow_attach(struct flow *f, int stream_fd) MUST_USE;
 /** flow_abort() - End the flow now with a reset; closed() is called before this returns, unless
  * opened() had not been called: then nothing is called. */
@@ -109,17 +111,20 @@ void flow_abort(struct flow *f);
 int flow_local(const struct flow *f, struct endpoint *ret) MUST_USE;
 int flow_remote(const struct flow *f, struct endpoint *ret) MUST_USE;
 
-/** Gateway: let the held SYN be answered, and relay to the connected host socket @stream_fd (taken). */
-int flow_accept(struct flow *f, int stream_fd, const struct flow_events *events, void *self) MUST_USE;
-/** Gateway: answer the held SYN: -ECONNREFUSED and -EACCES with a reset, others with ICMP unreachable;
- * -ETIMEDOUT stays silent. The flow is gone afterwards. */
+/** Gateway: let the held SYN be answered, and relay to the connected host socket @stream_fd
+ * (taken). */
+int flow_accept(struct flow *f, int stream_fd, const struct flow_events *events,
+                void *self) MUST_USE;
+/** Gateway: answer the held SYN: -ECONNREFUSED and -EACCES with a reset, others with ICMP
+ * unreachable; -ETIMEDOUT stays silent. The flow is gone afterwards. */
 void flow_refuse(struct flow *f, int err);
 
 /* UDP */
 
 struct dgram_events {
     /** @payload is borrowed. */
-    void (*received)(void *self, struct dgram *d, const struct endpoint *from, struct bytes payload);
+    void (*received)(void *self, struct dgram *d, const struct endpoint *from,
+                     struct bytes payload);
     /** An ICMP error for something sent to @to: -ECONNREFUSED, -EHOSTUNREACH, … May be NULL. */
     void (*failed)(void *self, struct dgram *d, const struct endpoint *to, int err);
 };
@@ -144,14 +149,30 @@ int netstack_udp_reply(struct netstack *ns, const struct endpoint *src, const st
 #define DNS_NAME_MAX    253u
 #define DNS_ANSWERS_MAX 64u
 
-enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_TXT = 16,
-                DNS_AAAA = 28, DNS_SVCB = 64, DNS_HTTPS = 65, DNS_ANY = 255 };
-enum dns_rcode { DNS_OK = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_NOTIMP = 4,
-                 DNS_REFUSED = 5 };
+enum dns_type {
+    DNS_A = 1,
+    DNS_NS = 2,
+    DNS_CNAME = 5,
+    DNS_SOA = 6,
+    DNS_PTR = 12,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_SVCB = 64,
+    DNS_HTTPS = 65,
+    DNS_ANY = 255
+};
+enum dns_rcode {
+    DNS_OK = 0,
+    DNS_FORMERR = 1,
+    DNS_SERVFAIL = 2,
+    DNS_NXDOMAIN = 3,
+    DNS_NOTIMP = 4,
+    DNS_REFUSED = 5
+};
 
 struct dns_question {
     uint16_t id;
-    uint16_t type;               /* enum dns_type, or a number that we do not know */
+    uint16_t type; /* enum dns_type, or a number that we do not know */
     bool recursion_desired;
     char name[DNS_NAME_MAX + 1]; /* lower case, no trailing dot; "" is the root */
 };
@@ -168,13 +189,14 @@ struct dns_reply {
     unsigned address_count;
 };
 
-/** dns_parse_query() - Errors: -EBADMSG not a single-question query; then, when *ret.id could be read,
- * answer with dns_write_error(DNS_FORMERR). */
+/** dns_parse_query() - Errors: -EBADMSG not a single-question query; then, when *ret.id could be
+ * read, answer with dns_write_error(DNS_FORMERR). */
 int dns_parse_query(struct bytes message, struct dns_question *ret) MUST_USE;
 /** dns_parse_reply() - Errors: -EBADMSG malformed, or not an answer to @asked (id, name, type). */
 int dns_parse_reply(struct bytes message, const struct dns_question *asked,
                     struct dns_reply *ret) MUST_USE;
-/** Writers return the length, or -ENOBUFS. dns_write_reply() writes fresh bytes, never upstream's. */
+/** Writers return the length, or -ENOBUFS. dns_write_reply() writes fresh bytes, never upstream's.
+ */
 int dns_write_query(const struct dns_question *q, uint8_t *ret, size_t cap) MUST_USE;
 int dns_write_reply(const struct dns_reply *r, uint8_t *ret, size_t cap) MUST_USE;
 int dns_write_error(const struct dns_question *q, enum dns_rcode rcode, uint8_t *ret,

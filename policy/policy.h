@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door of the policy room: text in, a verdict out. Pure: no clock is read, no descriptor opened.
+ * The door of the policy room: text in, a verdict out. Pure: no clock is read, no descriptor
+ * opened.
  *
- * A policy is an ordered set of allow and deny rules over destinations. Deny wins over allow; what no
- * rule allows is denied; an empty policy denies all. Destinations on the built-in list (metadata
- * services, link-local, the host's loopback, "this host" addresses, broadcast, multicast) are denied
- * in both modes unless a rule names that very address. A rule that names a host applies to an address
- * only while this sandbox's own DNS answers say that the name has that address (struct pins).
+ * A policy is an ordered set of allow and deny rules over destinations. Deny wins over allow; what
+ * no rule allows is denied; an empty policy denies all. Destinations on the built-in list (metadata
+ * services, link-local, the host's loopback, "this host" addresses, broadcast, multicast) are
+ * denied in both modes unless a rule names that very address. A rule that names a host applies to
+ * an address only while this sandbox's own DNS answers say that the name has that address (struct
+ * pins).
  *
  * Lifecycle: policy_new → policy_add_rule / policy_load → policy_decide … → policy_free.
  */
@@ -22,10 +24,10 @@
 #include "base/must.h"
 #include "base/why.h"
 
-#define POLICY_RULES_MAX      100000u    /* rules of one policy */
-#define POLICY_RULE_TEXT_MAX  320u       /* bytes of one rule's text, without NUL */
-#define POLICY_FILE_MAX       (8u << 20) /* bytes of a policy file */
-#define POLICY_HOSTNAME_MAX   253u       /* bytes of a name in text form, RFC 1035 2.3.4 */
+#define POLICY_RULES_MAX     100000u    /* rules of one policy */
+#define POLICY_RULE_TEXT_MAX 320u       /* bytes of one rule's text, without NUL */
+#define POLICY_FILE_MAX      (8u << 20) /* bytes of a policy file */
+#define POLICY_HOSTNAME_MAX  253u       /* bytes of a name in text form, RFC 1035 2.3.4 */
 
 enum verdict {
     VERDICT_DENY = 0, /* zeroed memory denies */
@@ -50,11 +52,11 @@ enum policy_action {
 
 /** Why a request got its verdict. The names (policy_reason_name) are stable: records carry them. */
 enum policy_reason {
-    POLICY_NO_RULE = 0,   /* "no_rule": nothing allows it */
-    POLICY_RULE,          /* "rule": the answer's rule decided */
-    POLICY_BUILTIN,       /* "builtin": the built-in deny list; only a rule naming the address helps */
-    POLICY_NAME_UNPINNED, /* "name_unpinned": a name rule would fit the port, but no DNS answer of this
-                             sandbox ties such a name to this address */
+    POLICY_NO_RULE = 0, /* "no_rule": nothing allows it */
+    POLICY_RULE,        /* "rule": the answer's rule decided */
+    POLICY_BUILTIN, /* "builtin": the built-in deny list; only a rule naming the address helps */
+    POLICY_NAME_UNPINNED, /* "name_unpinned": a name rule would fit the port, but no DNS answer of
+                             this sandbox ties such a name to this address */
     POLICY_FAILED,        /* "policy_failed": deciding itself failed; denied */
 };
 
@@ -69,8 +71,8 @@ struct policy_request {
 };
 
 struct policy_answer {
-    enum verdict verdict;       /* what the mode makes of it: in audit mode, ALLOW also when would_deny */
-    bool would_deny;            /* the rules refuse it, whatever the mode */
+    enum verdict verdict; /* what the mode makes of it: in audit mode, ALLOW also when would_deny */
+    bool would_deny;      /* the rules refuse it, whatever the mode */
     enum policy_reason reason;
     char rule[POLICY_RULE_TEXT_MAX + 8]; /* "allow api.github.com:443"; "" when no rule decided */
     char name[POLICY_HOSTNAME_MAX + 1];  /* the pinned name that the decision rests on, or the most
@@ -82,10 +84,10 @@ void policy_free(struct policy *p);
 
 /**
  * policy_add_rule() - Add one rule in text form: `[SCHEME://]HOST:PORTS`.
- * @text: borrowed. SCHEME is tcp (default), udp or icmp (icmp has no port). HOST is an IPv4 address or
- *        prefix, an IPv6 address or prefix in brackets, a host name, `*.name` (one or more labels before
- *        the name, never the name itself), or `*` (any). PORTS is N, N-M or `*`.
- * Errors: -EINVAL not a rule, @why says column and what was expected; -ENOSPC POLICY_RULES_MAX reached.
+ * @text: borrowed. SCHEME is tcp (default), udp or icmp (icmp has no port). HOST is an IPv4 address
+ * or prefix, an IPv6 address or prefix in brackets, a host name, `*.name` (one or more labels
+ * before the name, never the name itself), or `*` (any). PORTS is N, N-M or `*`. Errors: -EINVAL
+ * not a rule, @why says column and what was expected; -ENOSPC POLICY_RULES_MAX reached.
  */
 int policy_add_rule(struct policy *p, enum policy_action action, struct bytes text,
                     struct why *why) MUST_USE;
@@ -106,16 +108,18 @@ void policy_set_mode(struct policy *p, enum policy_mode mode);
 enum policy_mode policy_get_mode(const struct policy *p);
 unsigned policy_rule_count(const struct policy *p);
 
-/** policy_decide() - Judge one destination. Never fails open: returns 0 with an answer, or -errno with
- * *ret zeroed to a denial. */
+/** policy_decide() - Judge one destination. Never fails open: returns 0 with an answer, or -errno
+ * with *ret zeroed to a denial. */
 int policy_decide(const struct policy *p, const struct policy_request *req,
                   struct policy_answer *ret) MUST_USE;
 
 /** policy_decide_name() - May this sandbox ask DNS for @name (canonical, see hostname_canonical())?
  * Yes when an allow rule names it or everything (`*`), and no deny rule names it for all ports. */
-int policy_decide_name(const struct policy *p, struct bytes name, struct policy_answer *ret) MUST_USE;
+int policy_decide_name(const struct policy *p, struct bytes name,
+                       struct policy_answer *ret) MUST_USE;
 
-/** policy_suggest() - The option that would allow @req, e.g. `--allow 'example.org:443'`. For people. */
+/** policy_suggest() - The option that would allow @req, e.g. `--allow 'example.org:443'`. For
+ * people. */
 void policy_suggest(const struct policy_request *req, const struct policy_answer *answer, char *ret,
                     size_t cap);
 
@@ -125,27 +129,30 @@ const char *policy_mode_name(enum policy_mode mode);    /* "enforce", "audit" */
 
 /**
  * hostname_canonical() - The one spelling in which names are compared: lower case, no trailing dot.
- * @text: borrowed bytes, letters, digits, '-', '_' and '.' only; labels of 1..63 bytes; not all numeric
- *        in the last label (that would be an address).
- * Errors: -EINVAL anything else (NUL, control bytes, UTF-8, `%`, `@`, …), or too long.
- * Source: RFC 1035 2.3.1 with '_' added (RFC 8552); RFC 1123 2.1.
+ * @text: borrowed bytes, letters, digits, '-', '_' and '.' only; labels of 1..63 bytes; not all
+ * numeric in the last label (that would be an address). Errors: -EINVAL anything else (NUL, control
+ * bytes, UTF-8, `%`, `@`, …), or too long. Source: RFC 1035 2.3.1 with '_' added (RFC 8552); RFC
+ * 1123 2.1.
  */
 int hostname_canonical(struct bytes text, char ret[static POLICY_HOSTNAME_MAX + 1]) MUST_USE;
 
 /*
- * Pins: which names this sandbox's own DNS answers gave to which address, each until its time to live
- * is over. Bounded; when full, the pin that ends first makes room.
+ * Pins: which names this sandbox's own DNS answers gave to which address, each until its time to
+ * live is over. Bounded; when full, the pin that ends first makes room.
  */
-#define PINS_MAX         8192u
-#define PIN_TTL_MIN_S    60u   /* shorter answers live this long: programs keep addresses longer than TTLs */
-#define PIN_TTL_MAX_S    86400u
+#define PINS_MAX 8192u
+#define PIN_TTL_MIN_S                                                                              \
+    60u /* shorter answers live this long: programs keep addresses longer than TTLs */
+#define PIN_TTL_MAX_S 86400u
 
 int pins_new(struct pins **ret) MUST_USE;
 void pins_free(struct pins *pins);
 /** pins_add() - Record that @name (canonical) has @ip for @ttl_s seconds from @now; UINT32_MAX: for
  * ever (the hosts file). */
-void pins_add(struct pins *pins, const char *name, const struct ip *ip, uint32_t ttl_s, struct mono now);
-/** pins_find() - The @nth (0-based, most recent first) live name of @ip; NULL when there are no more. */
+void pins_add(struct pins *pins, const char *name, const struct ip *ip, uint32_t ttl_s,
+              struct mono now);
+/** pins_find() - The @nth (0-based, most recent first) live name of @ip; NULL when there are no
+ * more. */
 const char *pins_find(const struct pins *pins, const struct ip *ip, unsigned nth, struct mono now);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door of the sandbox room: run one program, and everything that it starts, in a world whose only
- * network is the netstack. The calling process becomes the supervisor.
+ * The door of the sandbox room: run one program, and everything that it starts, in a world whose
+ * only network is the netstack. The calling process becomes the supervisor.
  */
 #ifndef SANDBOX_SANDBOX_H
 #define SANDBOX_SANDBOX_H
@@ -20,13 +20,13 @@
 
 struct sandbox_config {
     const char *name;
-    char *const *argv;            /* NULL-terminated; argv[0] is looked up in PATH */
+    char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     enum netstack_mode network;
-    const struct wg_conf *wg;     /* NETSTACK_TUNNEL */
-    struct policy *policy;        /* borrowed */
-    const char *audit_log;        /* path */
+    const struct wg_conf *wg; /* NETSTACK_TUNNEL */
+    struct policy *policy;    /* borrowed */
+    const char *audit_log;    /* path */
     bool verbose;
-    bool json;                    /* messages and refusals as JSON lines */
+    bool json; /* messages and refusals as JSON lines */
 };
 
 /**

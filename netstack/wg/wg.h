@@ -30,17 +30,17 @@
 #define WG_CONF_FILE_MAX   (4u << 20)
 #define WG_MTU_DEFAULT     1420u
 /** What sealing adds to an inner packet: header 16, padding 0..15, tag 16 (paper 5.4.6). */
-#define WG_OVERHEAD_MAX    (16u + 15u + 16u)
+#define WG_OVERHEAD_MAX (16u + 15u + 16u)
 
 struct wg_peer_conf {
     uint8_t public_key[WG_KEY_LEN];
     uint8_t preshared_key[WG_KEY_LEN]; /* all zero: none */
     bool has_endpoint;
     struct endpoint endpoint;
-    char endpoint_host[256];           /* when the file gives a name: resolve it before wg_new */
+    char endpoint_host[256]; /* when the file gives a name: resolve it before wg_new */
     uint16_t endpoint_port;
-    uint16_t keepalive_s;              /* 0: off */
-    struct prefix *allowed_ips;        /* owned */
+    uint16_t keepalive_s;       /* 0: off */
+    struct prefix *allowed_ips; /* owned */
     unsigned allowed_ip_count;
 };
 
@@ -57,13 +57,15 @@ struct wg_conf {
     struct wg_peer_conf *peers; /* owned */
     unsigned peer_count;
     unsigned warning_count;
-    char warnings[8][160];      /* keys that are never run: PostUp and the like */
+    char warnings[8][160]; /* keys that are never run: PostUp and the like */
 };
 
-/** wg_conf_load() - Read a wg-quick file. Errors: -errno of reading; -EINVAL with file, line, column
- * and what was expected in @why; *ret is then empty. wg_conf_parse() does the same from memory. */
+/** wg_conf_load() - Read a wg-quick file. Errors: -errno of reading; -EINVAL with file, line,
+ * column and what was expected in @why; *ret is then empty. wg_conf_parse() does the same from
+ * memory. */
 int wg_conf_load(const char *path, struct wg_conf *ret, struct why *why) MUST_USE;
-int wg_conf_parse(const char *file, struct bytes text, struct wg_conf *ret, struct why *why) MUST_USE;
+int wg_conf_parse(const char *file, struct bytes text, struct wg_conf *ret,
+                  struct why *why) MUST_USE;
 void wg_conf_done(struct wg_conf *conf);
 
 /** Keys. wg_key_parse(): 44 characters of canonical base64, in constant time; -EINVAL otherwise. */
@@ -76,24 +78,24 @@ int wg_key_public(const uint8_t private_key[static WG_KEY_LEN],
 /** Every reason for which a datagram or packet is dropped; wg_drop_name() gives its metric name. */
 enum wg_drop {
     WG_DROP_NONE = 0,
-    WG_DROP_LENGTH,         /* no message type has this length */
-    WG_DROP_TYPE,           /* unknown type, or reserved bytes not zero */
-    WG_DROP_MAC1,           /* not meant for our key */
-    WG_DROP_UNKNOWN_PEER,   /* a static key that we do not know */
-    WG_DROP_HANDSHAKE,      /* authentication of a handshake message failed */
+    WG_DROP_LENGTH,           /* no message type has this length */
+    WG_DROP_TYPE,             /* unknown type, or reserved bytes not zero */
+    WG_DROP_MAC1,             /* not meant for our key */
+    WG_DROP_UNKNOWN_PEER,     /* a static key that we do not know */
+    WG_DROP_HANDSHAKE,        /* authentication of a handshake message failed */
     WG_DROP_STALE_INITIATION, /* timestamp not greater than the last one: a replay (paper 5.1) */
-    WG_DROP_RATE,           /* more initiations than the limiter lets through */
-    WG_DROP_UNDER_LOAD,     /* answered with a cookie instead */
-    WG_DROP_COOKIE,         /* cookie reply that we did not ask for, or that fails to open */
-    WG_DROP_UNKNOWN_INDEX,  /* no session has this receiver index */
-    WG_DROP_EXPIRED,        /* the session is past REJECT_AFTER_TIME or _MESSAGES */
-    WG_DROP_REPLAY,         /* counter seen before, or older than the window */
-    WG_DROP_AUTH,           /* transport data that fails to open */
-    WG_DROP_INNER,          /* inner packet is no valid IPv4 or IPv6 packet */
-    WG_DROP_SOURCE,         /* inner source is not in the peer's allowed IPs */
-    WG_DROP_NO_ROUTE,       /* no peer has this inner destination */
-    WG_DROP_NO_ENDPOINT,    /* the peer's endpoint is not known yet */
-    WG_DROP_QUEUE,          /* too many packets wait for a handshake */
+    WG_DROP_RATE,             /* more initiations than the limiter lets through */
+    WG_DROP_UNDER_LOAD,       /* answered with a cookie instead */
+    WG_DROP_COOKIE,           /* cookie reply that we did not ask for, or that fails to open */
+    WG_DROP_UNKNOWN_INDEX,    /* no session has this receiver index */
+    WG_DROP_EXPIRED,          /* the session is past REJECT_AFTER_TIME or _MESSAGES */
+    WG_DROP_REPLAY,           /* counter seen before, or older than the window */
+    WG_DROP_AUTH,             /* transport data that fails to open */
+    WG_DROP_INNER,            /* inner packet is no valid IPv4 or IPv6 packet */
+    WG_DROP_SOURCE,           /* inner source is not in the peer's allowed IPs */
+    WG_DROP_NO_ROUTE,         /* no peer has this inner destination */
+    WG_DROP_NO_ENDPOINT,      /* the peer's endpoint is not known yet */
+    WG_DROP_QUEUE,            /* too many packets wait for a handshake */
     WG_DROP_COUNT
 };
 const char *wg_drop_name(enum wg_drop drop);
@@ -110,7 +112,8 @@ struct wg_peer_id {
     uint32_t n;
 };
 
-/** Where results go. Data is borrowed for the call only; no function may call back into the device. */
+/** Where results go. Data is borrowed for the call only; no function may call back into the device.
+ */
 struct wg_sink {
     void *self;
     /** Send @datagram to @to. */
@@ -129,7 +132,8 @@ struct wg_env {
 
 struct wg;
 
-/** wg_new() - @conf is copied; names in endpoints must be resolved. Errors: -ENOMEM; -EINVAL @why. */
+/** wg_new() - @conf is copied; names in endpoints must be resolved. Errors: -ENOMEM; -EINVAL @why.
+ */
 int wg_new(const struct wg_conf *conf, const struct wg_sink *sink, const struct wg_env *env,
            struct wg **ret, struct why *why) MUST_USE;
 /** wg_free() - Wipes every key. Accepts NULL. */
@@ -139,10 +143,13 @@ void wg_free(struct wg *w);
  * dropped (also counted), or WG_DROP_NONE. */
 enum wg_drop wg_input(struct wg *w, const struct endpoint *from, uint8_t *datagram, size_t len,
                       struct mono now);
-/** wg_output() - An inner IP packet to seal and send; waits, copied, when there is no session yet. */
+/** wg_output() - An inner IP packet to seal and send; waits, copied, when there is no session yet.
+ */
 enum wg_drop wg_output(struct wg *w, struct bytes packet, struct mono now);
-/** wg_output_peer() - As wg_output(), to a peer that the caller chose; its allowed IPs must agree. */
-enum wg_drop wg_output_peer(struct wg *w, struct wg_peer_id peer, struct bytes packet, struct mono now);
+/** wg_output_peer() - As wg_output(), to a peer that the caller chose; its allowed IPs must agree.
+ */
+enum wg_drop wg_output_peer(struct wg *w, struct wg_peer_id peer, struct bytes packet,
+                            struct mono now);
 /** wg_tick() - Run the timers that are due. */
 void wg_tick(struct wg *w, struct mono now);
 /** wg_deadline() - When wg_tick() is due next; MONO_NEVER when nothing waits. Cheap. */

@@ -15,9 +15,9 @@ int suite_run(const char *name, const struct suite_test *tests, unsigned count)
 
         tcase_set_timeout(tc, tests[i].limit_s > 0 ? tests[i].limit_s : 20);
         if (tests[i].rows > 0)
-            tcase_add_loop_test(tc, tests[i].test, 0, tests[i].rows);
+            tcase_add_loop_test(tc, *tests[i].test, 0, tests[i].rows);
         else
-            tcase_add_test(tc, tests[i].test);
+            tcase_add_test(tc, *tests[i].test);
         suite_add_tcase(suite, tc);
     }
     runner = srunner_create(suite);

@@ -5,6 +5,8 @@
  */
 #include "base/json_out.h"
 
+#include "base/utf8.h"
+
 void json_out_init(struct json_out *j, struct buf *to)
 {
     *j = (struct json_out){.to = to};
@@ -55,30 +57,6 @@ void json_open_array(struct json_out *j)
 void json_close_array(struct json_out *j)
 {
     close_level(j, ']');
-}
-
-/** Length of the valid UTF-8 sequence at @p (RFC 3629 4), 0 when there is none. */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = p[0] < 0x80         ? 1
-                 : p[0] >> 5 == 0x6  ? 2
-                 : p[0] >> 4 == 0xe  ? 3
-                 : p[0] >> 3 == 0x1e ? 4
-                                     : 0;
-    uint32_t rune;
-
-    if (len <= 1 || len > left)
-        return len <= left ? len : 0;
-    rune = p[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if (p[i] >> 6 != 2)
-            return 0;
-        rune = rune << 6 | (p[i] & 0x3fu);
-    }
-    if (rune < least[len] || rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff))
-        return 0;
-    return len;
 }
 
 static void add_escaped(struct buf *to, struct bytes text)

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Receives records, writes them, and says when it cannot. While the log cannot be written, the
+ * auditor stops taking records and tries again every RETRY_MS; the supervisor learns of it through
+ * the status pipe and refuses new flows. A message that is not a record is itself recorded, never
+ * dropped in silence. When the supervisor ends without a goodbye, the auditor writes the stop
+ * record in its place.
+ */
+#include "audit/auditor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "audit/logfile.h"
+#include "audit/record.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/own.h"
+
+#define RETRY_MS      100
+#define SYNC_MS       1000
+#define GIVE_UP_MS    3000 /* after the supervisor's end, for a log that cannot be written */
+#define RECORDS_BATCH 512u
+
+struct auditor {
+    const struct auditor_config *config;
+    struct logfile log;
+    struct buf lines; /* received, not yet in the log */
+    struct buf echo;
+    uint8_t *message; /* RECORD_MESSAGE_MAX + 1 bytes */
+    int err;          /* why the log cannot be written; 0: it can */
+    int first_err;    /* the first that was never mended before the end */
+    bool is_stopped;  /* the last record was a stop record */
+    bool is_goodbye;
+    bool is_ended; /* the supervisor closed its end */
+};
+
+static void tell(const struct auditor_config *config, enum auditor_news news, int err,
+                 const char *text)
+{
+    struct auditor_status status = {.news = (int32_t)news, .err = err};
+
+    if (text != NULL)
+        (void)snprintf(status.text, sizeof(status.text), "%s", text);
+    /* Nobody may be left to read it, and a full pipe already says that the log fails. */
+    (void)!write(config->status_fd, &status, sizeof(status));
+}
+
+static void add_line(struct auditor *a, const struct audit_record *r)
+{
+    struct audit_record whole = *r;
+    struct json_out j;
+    size_t from = a->lines.len;
+
+    if (whole.identity == NULL)
+        whole.identity = a->config->identity;
+    if (whole.trace_id == NULL)
+        whole.trace_id = a->config->trace_id;
+    if (whole.parent_span_id == NULL && whole.span_id == NULL)
+        whole.parent_span_id = a->config->root_span;
+    json_out_init(&j, &a->lines);
+    json_open_object(&j);
+    record_members(&whole, RECORD_LINE, &j);
+    must(buf_error(&a->lines) == 0 && a->lines.len - from < AUDIT_LINE_MAX - 256);
+    buf_add_char(&a->lines, '\n');
+    a->is_stopped = r->kind == AUDIT_STOP;
+}
+
+static void add_message(struct auditor *a, struct bytes message)
+{
+    struct audit_record r;
+
+    if (message.len == 1 && message.data[0] == AUDITOR_GOODBYE) {
+        a->is_goodbye = true;
+        return;
+    }
+    if (record_decode(message, &r) < 0)
+        r = (struct audit_record){.kind = AUDIT_DECISION,
+                                  .wall_ns = wall_now_ns(),
+                                  .verdict = "drop",
+                                  .duration_ns = -1,
+                                  .error = "EBADMSG",
+                                  .detail = "the auditor received something that is not a record"};
+    add_line(a, &r);
+}
+
+static bool has_room(const struct auditor *a)
+{
+    return a->lines.len <= LOGFILE_BATCH_MAX - AUDIT_LINE_MAX;
+}
+
+static void receive(struct auditor *a)
+{
+    for (unsigned i = 0; i < RECORDS_BATCH && has_room(a); i++) {
+        ssize_t got = recv(a->config->records_fd, a->message, RECORD_MESSAGE_MAX + 1, MSG_DONTWAIT);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got <= 0) {
+            a->is_ended = true;
+            return;
+        }
+        add_message(a, bytes_of(a->message, (size_t)got));
+    }
+}
+
+static void add_missing_stop(struct auditor *a)
+{
+    const struct audit_record r = {.kind = AUDIT_STOP,
+                                   .wall_ns = wall_now_ns(),
+                                   .duration_ns = -1,
+                                   .exit_status = a->is_goodbye ? 0 : 125,
+                                   .error = a->is_goodbye ? NULL : "supervisor lost"};
+
+    if (!a->is_stopped && has_room(a))
+        add_line(a, &r);
+}
+
+static void echo(struct auditor *a, struct bytes sealed)
+{
+    if (a->config->echo_json)
+        (void)!io_write_all(STDERR_FILENO, sealed.data,
+                            sealed.len); /* a copy; the log is the record */
+}
+
+/** Write what was received; keep it for the next try on failure. */
+static void flush(struct auditor *a)
+{
+    struct bytes sealed;
+    int err;
+
+    if (a->lines.len == 0 && a->err == 0)
+        return;
+    err = logfile_append(&a->log, buf_bytes(&a->lines), &sealed);
+    if (err == 0) {
+        echo(a, sealed);
+        buf_reset(&a->lines);
+    }
+    if (err != 0 && err != a->err)
+        tell(a->config, AUDITOR_FAILING, err, NULL);
+    if (err == 0 && a->err != 0)
+        tell(a->config, AUDITOR_RECOVERED, 0, NULL);
+    a->err = err;
+}
+
+static void sync_log(struct auditor *a)
+{
+    int err = logfile_sync(&a->log);
+
+    if (err < 0 && a->err == 0) {
+        a->err = err;
+        tell(a->config, AUDITOR_FAILING, err, NULL);
+    }
+}
+
+static void serve(struct auditor *a)
+{
+    struct mono synced = mono_now();
+
+    while (!a->is_ended) {
+        struct pollfd p = {.fd = a->err == 0 ? a->config->records_fd : -1, .events = POLLIN};
+        int timeout_ms = a->err != 0 ? RETRY_MS : a->log.is_dirty ? SYNC_MS : -1;
+
+        (void)poll(&p, 1, timeout_ms); /* an interruption is as good as a timeout */
+        if (a->err == 0)
+            receive(a);
+        flush(a);
+        if (!mono_before(mono_now(), mono_add_ms(synced, SYNC_MS))) {
+            sync_log(a);
+            synced = mono_now();
+        }
+    }
+}
+
+/** The supervisor has ended: write what is left, trying for a while. */
+static int finish(struct auditor *a)
+{
+    struct mono deadline = mono_add_ms(mono_now(), GIVE_UP_MS);
+
+    add_missing_stop(a);
+    flush(a);
+    while (a->err != 0 && mono_before(mono_now(), deadline)) {
+        (void)poll(NULL, 0, RETRY_MS);
+        flush(a);
+    }
+    if (a->err == 0)
+        sync_log(a);
+    return a->err;
+}
+
+/** Own session, so that the terminal's signals and the end of the supervisor's session pass it by;
+ * nothing of the supervisor's but the three descriptors; memory closed to others of the same user.
+ */
+static int stand_alone(const struct auditor_config *config)
+{
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGTTIN,
+                                  SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ, SIGCHLD};
+    auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int low = config->records_fd < config->status_fd ? config->records_fd : config->status_fd;
+    int high = config->records_fd < config->status_fd ? config->status_fd : config->records_fd;
+    sigset_t none;
+
+    (void)setsid(); /* fails only for a group leader, which a fresh child is not */
+    (void)prctl(PR_SET_NAME, "lattice-audit");
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, 0) < 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    for (size_t i = 0; i < ARRAY_COUNT(ignored); i++)
+        if (signal(ignored[i], SIG_IGN) == SIG_ERR)
+            return -errno;
+    (void)sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        return -errno;
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+        (!config->echo_json && dup2(null, STDERR_FILENO) < 0))
+        return -errno;
+    if ((low > 3 && close_range(3, (unsigned)low - 1, 0) < 0) ||
+        (high > low + 1 && close_range((unsigned)low + 1, (unsigned)high - 1, 0) < 0) ||
+        close_range((unsigned)high + 1, ~0u, 0) < 0)
+        return -errno;
+    null = -1; /* closed with the others */
+    return 0;
+}
+
+int auditor_run(const struct auditor_config *config)
+{
+    struct auditor a = {.config = config};
+    struct why why = {0};
+    int err = stand_alone(config);
+
+    if (err < 0) {
+        tell(config, AUDITOR_REFUSED, err, "the auditor cannot set itself apart");
+        return EXIT_FAILURE;
+    }
+    err = logfile_open(&a.log, config->path, config->chain_number, &why);
+    a.message = malloc(RECORD_MESSAGE_MAX + 1);
+    if (err == 0 && a.message == NULL)
+        err = why_set(&why, -ENOMEM, "out of memory");
+    if (err < 0) {
+        tell(config, AUDITOR_REFUSED, err, why.text);
+    } else {
+        tell(config, AUDITOR_READY, 0, NULL);
+        buf_init(&a.lines, LOGFILE_BATCH_MAX);
+        serve(&a);
+        err = finish(&a);
+        tell(config, AUDITOR_DONE, err, NULL);
+        buf_done(&a.lines);
+    }
+    free(a.message);
+    logfile_close(&a.log);
+    return err < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

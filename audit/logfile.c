@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Appends batches of sealed lines to the log. Under the lock, the file always ends at a whole line:
+ * a torn end that a crash left is cut off before the first append, and a failed append is undone.
+ * It never rewrites a whole line, and never follows a link in the last component of its path.
+ */
+#include "audit/logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/audit.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/own.h"
+
+/* The shortest line (kind and time) more than doubles when chain, seq and hash are added. */
+#define SEALED_MAX (LOGFILE_BATCH_MAX * 4)
+
+static ssize_t system_write(void *self, int fd, const void *data, size_t len)
+{
+    (void)self;
+    return io_write(fd, data, len);
+}
+
+static int system_sync(void *self, int fd)
+{
+    (void)self;
+    return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+struct file_calls file_calls_system(void)
+{
+    return (struct file_calls){.write = system_write, .sync = system_sync};
+}
+
+static int refuse_foreign(int fd, const char *path, struct why *why)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return why_set(why, -errno, "cannot look at %s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return why_set(why, -EINVAL, "%s is not a regular file; the audit log must be one", path);
+    if (st.st_uid != geteuid())
+        return why_set(why, -EPERM, "%s belongs to another user; choose another --audit-log", path);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return why_set(why, -EPERM, "others may write to %s; run: chmod 600 %s", path, path);
+    return 0;
+}
+
+static int open_own(const char *path, int flags, struct why *why)
+{
+    auto_fd fd = open(path, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    int err;
+
+    if (fd < 0 && errno == ELOOP)
+        return why_set(why, -ELOOP, "%s is a symbolic link; the audit log does not follow links",
+                       path);
+    if (fd < 0)
+        return why_set(why, -errno, "cannot open the audit log %s: %s", path, strerror(errno));
+    err = refuse_foreign(fd, path, why);
+    return err < 0 ? err : take_fd(&fd);
+}
+
+static int make_directory_of(const char *path, struct why *why)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int err;
+
+    if (slash == NULL || slash == path)
+        return 0;
+    if ((size_t)(slash - path) >= sizeof(dir))
+        return why_set(why, -ENAMETOOLONG, "the path of the audit log is too long");
+    memcpy(dir, path, (size_t)(slash - path));
+    dir[slash - path] = '\0';
+    err = io_mkdirs(dir);
+    if (err < 0)
+        return why_set(why, err, "cannot create the directory %s: %s", dir, strerror(-err));
+    return 0;
+}
+
+static int open_head(const char *path, struct why *why)
+{
+    char head_path[PATH_MAX];
+
+    if ((size_t)snprintf(head_path, sizeof(head_path), "%s.head", path) >= sizeof(head_path))
+        return why_set(why, -ENAMETOOLONG, "the path of the audit log is too long");
+    return open_own(head_path, O_RDWR, why);
+}
+
+int logfile_open(struct logfile *f, const char *path, uint64_t chain_number, struct why *why)
+{
+    auto_fd fd = -1;
+    int err;
+
+    *f = (struct logfile){.fd = -1, .head_fd = -1, .calls = file_calls_system()};
+    chain_init(&f->chain, chain_number);
+    buf_init(&f->sealed, SEALED_MAX);
+    err = make_directory_of(path, why);
+    if (err < 0)
+        return err;
+    fd = open_own(path, O_RDWR | O_APPEND, why);
+    if (fd < 0)
+        return fd;
+    f->head_fd = open_head(path, why);
+    if (f->head_fd < 0)
+        return f->head_fd;
+    f->fd = take_fd(&fd);
+    return 0;
+}
+
+void logfile_close(struct logfile *f)
+{
+    own_close(&f->fd);
+    own_close(&f->head_fd);
+    buf_done(&f->sealed);
+}
+
+/** Offset just behind the last newline before @end, 0 when there is none; -EINVAL when a line would
+ * be longer than ours are. */
+static int find_line_start(int fd, off_t end, off_t *ret)
+{
+    uint8_t chunk[4096];
+    off_t at = end;
+
+    while (at > 0 && end - at <= (off_t)AUDIT_LINE_MAX) {
+        size_t len = at < (off_t)sizeof(chunk) ? (size_t)at : sizeof(chunk);
+        ssize_t got = pread(fd, chunk, len, at - (off_t)len);
+        const uint8_t *newline;
+
+        if (got != (ssize_t)len)
+            return got < 0 ? -errno : -EIO;
+        newline = memrchr(chunk, '\n', len);
+        if (newline != NULL) {
+            *ret = at - (off_t)len + (newline - chunk) + 1;
+            return 0;
+        }
+        at -= (off_t)len;
+    }
+    if (at > 0)
+        return -EINVAL;
+    *ret = 0;
+    return 0;
+}
+
+/** Cut off what a crash left behind the last whole line. @ret_size: the file's size afterwards. */
+static int cut_torn_end(int fd, off_t *ret_size)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    off_t end;
+    char last;
+    int err;
+
+    if (size < 0)
+        return -errno;
+    *ret_size = size;
+    if (size == 0)
+        return 0;
+    if (pread(fd, &last, 1, size - 1) != 1)
+        return -EIO;
+    if (last == '\n')
+        return 0;
+    err = find_line_start(fd, size, &end);
+    if (err < 0)
+        return err;
+    if (ftruncate(fd, end) < 0)
+        return -errno;
+    *ret_size = end;
+    return 0;
+}
+
+/** The hash of the last of @size bytes' lines; zero for an empty file, or for a last line that is
+ * not ours (verification reports that line). */
+static int read_last_hash(struct logfile *f, off_t size, uint8_t ret[static HASH_LEN])
+{
+    struct chain_seal seal;
+    uint8_t *line;
+    off_t start;
+    size_t len;
+    int err;
+
+    memset(ret, 0, HASH_LEN);
+    if (size == 0)
+        return 0;
+    err = find_line_start(f->fd, size - 1, &start);
+    if (err < 0)
+        return err == -EINVAL ? 0 : err;
+    len = (size_t)(size - 1 - start);
+    buf_reset(&f->sealed);
+    line = buf_reserve(&f->sealed, len + 1);
+    if (line == NULL)
+        return buf_error(&f->sealed);
+    if (pread(f->fd, line, len, start) != (ssize_t)len)
+        return -EIO;
+    if (chain_read(bytes_of(line, len), &seal) == 0)
+        memcpy(ret, seal.hash, HASH_LEN);
+    return 0;
+}
+
+static int seal_lines(struct logfile *f, struct bytes lines, const uint8_t after[static HASH_LEN],
+                      struct chain *chain)
+{
+    size_t at = 0;
+
+    buf_reset(&f->sealed);
+    while (at < lines.len) {
+        const uint8_t *newline = memchr(lines.data + at, '\n', lines.len - at);
+        size_t from = f->sealed.len;
+        int err;
+
+        must(newline != NULL);
+        buf_add(&f->sealed, lines.data + at, (size_t)(newline - lines.data) - at);
+        err = chain_seal(chain, after, from, &f->sealed);
+        if (err < 0)
+            return err;
+        at = (size_t)(newline - lines.data) + 1;
+    }
+    return 0;
+}
+
+static int write_whole(struct logfile *f)
+{
+    off_t before = lseek(f->fd, 0, SEEK_END);
+    size_t at = 0;
+
+    if (before < 0)
+        return -errno;
+    while (at < f->sealed.len) {
+        ssize_t put = f->calls.write(f->calls.self, f->fd, f->sealed.data + at, f->sealed.len - at);
+
+        if (put <= 0) {
+            if (at > 0 && ftruncate(f->fd, before) < 0)
+                return -errno; /* the torn end is cut off before the next append */
+            return put < 0 ? (int)put : -EIO;
+        }
+        at += (size_t)put;
+    }
+    return 0;
+}
+
+/** The head file has one line of constant length, so that it is overwritten in place by one write.
+ * It may lag behind the log by a crash; it is never ahead of it. */
+static void write_head(const struct logfile *f)
+{
+    char hex[HASH_HEX_LEN + 1];
+    char time[RFC3339_CAP];
+    char line[256];
+    int len;
+
+    hash_hex(f->chain.head, hex);
+    wall_print(wall_now_ns(), time);
+    len = snprintf(line, sizeof(line),
+                   "{\"chain\":\"%s\",\"seq\":%20" PRIu64 ",\"hash\":\"%s\",\"time\":\"%s\"}\n",
+                   f->chain.id, f->chain.seq, hex, time);
+    /* A full disk shows in the log itself; the head is a witness, not a record. */
+    (void)!pwrite(f->head_fd, line, (size_t)len, 0);
+}
+
+static int append_locked(struct logfile *f, struct bytes lines)
+{
+    struct chain chain = f->chain;
+    uint8_t after[HASH_LEN] = {0};
+    off_t size = 0;
+    int err = cut_torn_end(f->fd, &size);
+
+    if (err == 0 && chain.seq == 0)
+        err = read_last_hash(f, size, after);
+    if (err < 0)
+        return err;
+    err = seal_lines(f, lines, after, &chain);
+    if (err < 0)
+        return err;
+    err = write_whole(f);
+    if (err < 0)
+        return err;
+    f->chain = chain;
+    f->is_dirty = true;
+    write_head(f);
+    return 0;
+}
+
+int logfile_append(struct logfile *f, struct bytes lines, struct bytes *ret)
+{
+    int err;
+
+    must(lines.len <= LOGFILE_BATCH_MAX);
+    if (lines.len == 0) {
+        *ret = bytes_of(NULL, 0);
+        return 0;
+    }
+    while (flock(f->fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return -errno;
+    err = append_locked(f, lines);
+    (void)flock(f->fd, LOCK_UN); /* cannot fail for a lock that we hold */
+    if (err == 0)
+        *ret = buf_bytes(&f->sealed);
+    return err;
+}
+
+int logfile_sync(struct logfile *f)
+{
+    int err;
+
+    if (!f->is_dirty)
+        return 0;
+    err = f->calls.sync(f->calls.self, f->fd);
+    if (err == 0)
+        f->is_dirty = false;
+    return err;
+}

@@ -173,4 +173,69 @@ struct delegation {
 int identity_delegate(const struct identity *parent, const struct delegation *request,
                       int64_t now_s, struct identity *ret, struct why *why) MUST_USE;
 
+/* ── Signing keys (keys.c) ────────────────────────────────────────────────────────────────────────
+ */
+
+#define KEY_ID_LEN  43u /* base64url of a SHA-256: the key's thumbprint, RFC 7638 */
+#define KEYRING_MAX 2u  /* the signing key and, while its tokens still live, the one before it */
+
+struct keyring;
+
+/**
+ * keyring_open() - Load the signing keys of a directory; make the first one when there is none.
+ * @dir: exists; holds signing-key.pem and perhaps signing-key.previous.pem, both PKCS#8, P-256,
+ * 0600. Errors: -errno with @why: unreadable, not such a key, or open to others than the owner
+ * (-EACCES).
+ */
+int keyring_open(const char *dir, struct keyring **ret, struct why *why) MUST_USE;
+/** keyring_rotate() - Put a new key in front of the one in @dir; the old one still verifies. */
+int keyring_rotate(const char *dir, struct why *why) MUST_USE;
+void keyring_free(struct keyring *k);
+/** keyring_signing_id() - The key id that new tokens carry. Borrowed. */
+const char *keyring_signing_id(const struct keyring *k);
+/** keyring_write_jwks() - Append the JWK Set document (RFC 7517 5) of the public keys. */
+int keyring_write_jwks(const struct keyring *k, struct buf *to) MUST_USE;
+
+/* ── Tokens (token.c): JWS, ES256 only (RFC 7515, 7518 3.4, 7519, 8725) ───────────────────────────
+ */
+
+#define TOKEN_MAX        8192u /* bytes of a whole token */
+#define TOKEN_LIFE_MAX_S 900   /* exp - iat at most */
+#define TOKEN_SKEW_S     60    /* clocks may differ by so much */
+#define TOKEN_ISSUER     "lattice-agent-registration"
+#define TOKEN_USE_ACCESS "access"
+#define TOKEN_JTI_LEN    32u /* 128 bits in hexadecimal */
+
+struct token_claims {
+    char agent_id[IDENTITY_NAME_MAX + 1]; /* "sub" says the same */
+    char ns[IDENTITY_NAME_MAX + 1];
+    char parent[IDENTITY_NAME_MAX + 1]; /* "": none */
+    char jti[TOKEN_JTI_LEN + 1];
+    struct nameset tools; /* information for the holder; the live identity decides */
+    int64_t iat_s, nbf_s, exp_s;
+};
+
+void token_claims_done(struct token_claims *c);
+
+/**
+ * token_issue() - Sign a token for @id that lives from @now_s for TOKEN_LIFE_MAX_S, at most until
+ * the identity's end.
+ * @aud: the audience, i.e. who may accept it. @ret: the text is appended.
+ * Errors: -EPERM the identity is not live; -EMSGSIZE its tools do not fit a token; -ENOMEM; -EIO.
+ */
+int token_issue(const struct keyring *k, const struct identity *id, const char *aud, int64_t now_s,
+                struct rng rng, struct buf *ret, struct why *why) MUST_USE;
+
+/**
+ * token_verify() - Check form, header, signature and claims of foreign @text.
+ * Refused: anything but three strict base64url parts; a header with other members than alg, kid,
+ * typ, or another algorithm than the key's; an unknown key; claims missing, doubled, of the wrong
+ * type or size; a life longer than TOKEN_LIFE_MAX_S; another issuer, audience or use; before nbf or
+ * after exp.
+ * @ret: on success the caller ends it with token_claims_done().
+ * Errors: -EACCES with the reason in @why (safe to show: it holds no part of the token); -ENOMEM.
+ */
+int token_verify(const struct keyring *k, struct bytes text, const char *aud, int64_t now_s,
+                 struct token_claims *ret, struct why *why) MUST_USE;
+
 #endif

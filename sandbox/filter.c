@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds the two filters from tables with libseccomp and loads them. It decides on system call
+ * numbers and register values only, and refuses foreign architectures (and x32) with ENOSYS.
+ *
+ * Comparisons are on 64 bits where anything unexpected then goes to the supervisor (a domain of
+ * 1<<32|AF_UNIX is not AF_UNIX), and on the low 32 bits where the kernel itself drops the upper
+ * half and a refusal must not be walked around.
+ */
+#include "sandbox/filter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define BY_NAME (-1)
+
+/* Not in the headers of Debian 12 or not with the name that we want. */
+#define LOW32              UINT64_C(0xffffffff)
+#define SOCKET_IOCTLS      UINT64_C(0x8900) /* SIOC…: linux/sockios.h */
+#define SOCKET_IOCTLS_MASK UINT64_C(0xffffff00)
+
+enum verdict {
+    V_ALLOW,
+    V_EPERM,
+    V_ENOSYS,
+    V_TRACE,  /* ALLOW or EPERM by filter_config.may_trace */
+    V_SIGNAL, /* ALLOW or ENOSYS by filter_config.has_signal_scope */
+    V_QUERY,  /* ALLOW when the first register is 0 or all ones, else ENOSYS */
+};
+
+struct call_row {
+    const char *name;
+    int number; /* or BY_NAME */
+    enum verdict verdict;
+};
+
+static const struct call_row calls[] = {
+#define SYSCALL(n, number_, v) {.name = #n, .number = (number_), .verdict = V_##v},
+#include "sandbox/syscalls.def"
+#undef SYSCALL
+};
+
+static const int traps[] = {
+#define TRAP(name, number) number,
+#include "sandbox/traps.def"
+#undef TRAP
+};
+
+/** One condition under which a call of an allowed number is not simply let through. */
+struct arg_row {
+    int number;
+    uint32_t action;
+    unsigned count; /* conditions that must all hold */
+    struct scmp_arg_cmp when[2];
+};
+
+#define NOTIFY    SCMP_ACT_NOTIFY
+#define REFUSE(e) SCMP_ACT_ERRNO(e)
+#define SAY_DONE  SCMP_ACT_ERRNO(0) /* returns 0 and does nothing */
+#define A(...)                                                                                     \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#define NE(i, v)         A(.arg = (i), .op = SCMP_CMP_NE, .datum_a = (v))
+#define EQ(i, v)         A(.arg = (i), .op = SCMP_CMP_EQ, .datum_a = (v))
+#define LT(i, v)         A(.arg = (i), .op = SCMP_CMP_LT, .datum_a = (v))
+#define GT(i, v)         A(.arg = (i), .op = SCMP_CMP_GT, .datum_a = (v))
+#define LOW(i, v)        BITS(i, LOW32, (uint32_t)(v))
+#define BITS(i, mask, v) A(.arg = (i), .op = SCMP_CMP_MASKED_EQ, .datum_a = (mask), .datum_b = (v))
+
+#define ROW1(nr, act, a)                                                                           \
+    {                                                                                              \
+        .number = (nr), .action = (act), .count = 1, .when = { a }                                 \
+    }
+#define ROW2(nr, act, a, b)                                                                        \
+    {                                                                                              \
+        .number = (nr), .action = (act), .count = 2, .when = { a, b }                              \
+    }
+
+/* SO_OOBINLINE (10), SO_RCVTIMEO (20) and SO_SNDTIMEO (21) take effect on the AF_UNIX socket that
+ * stands for the virtual one, so they stay native. One argument cannot be compared twice in a rule:
+ * the rest is said as ranges and single values. */
+#define SOCKET_OPTIONS_BUT_NATIVE(nr)                                                              \
+    ROW1(nr, NOTIFY, NE(1, SOL_SOCKET)), ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), LT(2, 10)),           \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 11)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 12)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 13)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 14)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 15)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 16)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 17)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 18)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), EQ(2, 19)),                                            \
+        ROW2(nr, NOTIFY, EQ(1, SOL_SOCKET), GT(2, 21))
+static_assert(SO_OOBINLINE == 10 && SO_RCVTIMEO == 20 && SO_SNDTIMEO == 21,
+              "the ranges above are made of these numbers");
+
+#define REFUSE_NAMESPACE(nr, flag) ROW1(nr, REFUSE(EPERM), BITS(0, (flag), (flag)))
+
+static const struct arg_row arg_rows[] = {
+    /* Rule 1 of the house: no socket but AF_UNIX ever comes from the kernel. */
+    ROW1(SYS_socket, NOTIFY, NE(0, AF_UNIX)),
+    ROW1(SYS_socketpair, REFUSE(EAFNOSUPPORT), NE(0, AF_UNIX)),
+    ROW1(SYS_sendto, NOTIFY, NE(4, 0)),
+    ROW1(SYS_recvfrom, NOTIFY, NE(4, 0)),
+    SOCKET_OPTIONS_BUT_NATIVE(SYS_setsockopt),
+    SOCKET_OPTIONS_BUT_NATIVE(SYS_getsockopt),
+    ROW1(SYS_ioctl, NOTIFY, BITS(1, SOCKET_IOCTLS_MASK, SOCKET_IOCTLS)),
+    /* Bytes pushed into the terminal's input would be read by the shell outside. */
+    ROW1(SYS_ioctl, REFUSE(EPERM), LOW(1, TIOCSTI)),
+    ROW1(SYS_ioctl, REFUSE(EPERM), LOW(1, TIOCLINUX)),
+    /* A process that is not dumpable cannot be served, so it stays so and believes otherwise. */
+    ROW2(SYS_prctl, SAY_DONE, LOW(0, PR_SET_DUMPABLE), LOW(1, 0)),
+    /* New namespaces, as Docker refuses them; clone3 hides its flags in memory and does not exist.
+     */
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWNS),
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWCGROUP),
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWUTS),
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWIPC),
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWUSER),
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWPID),
+    REFUSE_NAMESPACE(SYS_clone, CLONE_NEWNET),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWTIME),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWNS),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWCGROUP),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWUTS),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWIPC),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWUSER),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWPID),
+    REFUSE_NAMESPACE(SYS_unshare, CLONE_NEWNET),
+};
+
+/** Calls whose first register names a process, or a group of them. */
+struct pid_row {
+    int number;
+    unsigned arg;
+    bool is_signal; /* refused only where the kernel has no signal scope */
+};
+
+static const struct pid_row pid_rows[] = {
+    {.number = SYS_kill, .is_signal = true},
+    {.number = SYS_tkill, .is_signal = true},
+    {.number = SYS_tgkill, .is_signal = true},
+    {.number = SYS_rt_sigqueueinfo, .is_signal = true},
+    {.number = SYS_rt_tgsigqueueinfo, .is_signal = true},
+    {.number = SYS_prlimit64},
+    {.number = SYS_sched_setscheduler},
+    {.number = SYS_sched_setparam},
+    {.number = SYS_sched_setattr},
+    {.number = SYS_sched_setaffinity},
+    {.number = SYS_setpriority, .arg = 1},
+    {.number = SYS_ioprio_set, .arg = 1},
+    {.number = SYS_pidfd_open},
+};
+
+static int add(scmp_filter_ctx ctx, uint32_t action, int number, unsigned count,
+               const struct scmp_arg_cmp *when)
+{
+    return seccomp_rule_add_array(ctx, action, number, count, when);
+}
+
+static uint32_t list_action(const struct filter_config *config, enum verdict verdict)
+{
+    switch (verdict) {
+    case V_ALLOW:
+    case V_QUERY:
+        return SCMP_ACT_ALLOW;
+    case V_TRACE:
+        return config->may_trace ? SCMP_ACT_ALLOW : REFUSE(EPERM);
+    case V_SIGNAL:
+        return config->has_signal_scope ? SCMP_ACT_ALLOW : REFUSE(ENOSYS);
+    case V_ENOSYS:
+        return REFUSE(ENOSYS);
+    case V_EPERM:
+        break;
+    }
+    return REFUSE(EPERM);
+}
+
+static int build_list(const struct filter_config *config, scmp_filter_ctx ctx)
+{
+    const struct scmp_arg_cmp zero = EQ(0, 0);
+    const struct scmp_arg_cmp query = EQ(0, LOW32); /* personality(2) takes an unsigned int */
+
+    for (unsigned i = 0; i < ARRAY_COUNT(calls); i++) {
+        uint32_t action = list_action(config, calls[i].verdict);
+        bool is_query = calls[i].verdict == V_QUERY;
+        int number = calls[i].number;
+        int err;
+
+        if (number == BY_NAME)
+            number = seccomp_syscall_resolve_name(calls[i].name);
+        if (number < 0 || action == REFUSE(ENOSYS))
+            continue; /* not on this architecture; or the same as not named */
+        err = add(ctx, action, number, is_query ? 1 : 0, &zero);
+        if (err == 0 && is_query)
+            err = add(ctx, action, number, 1, &query);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+static bool has_conditions(int number)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(arg_rows); i++)
+        if (arg_rows[i].number == number && arg_rows[i].action == NOTIFY)
+            return true;
+    return false;
+}
+
+/** The processes of ours that the agent's registers may not name. */
+static int build_guards(const struct filter_config *config, scmp_filter_ctx ctx)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(pid_rows); i++) {
+        const struct pid_row *row = &pid_rows[i];
+        struct scmp_arg_cmp when = LOW(row->arg, -1);
+        int err = 0;
+
+        if (row->is_signal && config->has_signal_scope)
+            continue;
+        if (row->number == SYS_kill)
+            err = add(ctx, REFUSE(EPERM), row->number, 1, &when);
+        for (unsigned k = 0; k < config->guarded_count && err == 0; k++) {
+            when.datum_b = (uint32_t)config->guarded_pids[k];
+            err = add(ctx, REFUSE(EPERM), row->number, 1, &when);
+            when.datum_b = (uint32_t)-config->guarded_pids[k]; /* its process group */
+            if (err == 0 && row->number == SYS_kill)
+                err = add(ctx, REFUSE(EPERM), row->number, 1, &when);
+        }
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+static int build_arguments(const struct filter_config *config, scmp_filter_ctx ctx)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(traps) && err == 0; i++)
+        if (!has_conditions(traps[i]))
+            err = add(ctx, NOTIFY, traps[i], 0, NULL);
+    for (unsigned i = 0; i < ARRAY_COUNT(arg_rows) && err == 0; i++)
+        err = add(ctx, arg_rows[i].action, arg_rows[i].number, arg_rows[i].count, arg_rows[i].when);
+    return err == 0 ? build_guards(config, ctx) : err;
+}
+
+/** Gives a filter, to be released with seccomp_release(). */
+static int build(const struct filter_config *config, enum filter_part part, scmp_filter_ctx *ret)
+{
+    scmp_filter_ctx ctx = seccomp_init(part == FILTER_LIST ? REFUSE(ENOSYS) : SCMP_ACT_ALLOW);
+    int err;
+
+    must(config->guarded_count <= FILTER_GUARDED_MAX);
+    if (ctx == NULL)
+        return -ENOMEM;
+    err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, REFUSE(ENOSYS));
+    if (err == 0)
+        err = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
+    if (err == 0)
+        err =
+            seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* search by number, not in turn */
+    if (err == 0)
+        err = part == FILTER_LIST ? build_list(config, ctx) : build_arguments(config, ctx);
+    if (err < 0) {
+        seccomp_release(ctx);
+        return err;
+    }
+    *ret = ctx;
+    return 0;
+}
+
+static int load_failed(int err, struct why *why)
+{
+    if (err == -EBUSY)
+        return why_set(why, err,
+                       "a supervisor already listens to this process's system calls (a sandbox "
+                       "inside a sandbox, or a container runtime that uses seccomp notification); "
+                       "the kernel allows one listener: start lattice outside of it");
+    if (err == -ENOSYS || err == -EOPNOTSUPP || err == -EINVAL)
+        return why_set(why, err,
+                       "this kernel cannot notify a supervisor of system calls (%s); Linux 5.14 or "
+                       "newer with CONFIG_SECCOMP_FILTER is needed",
+                       strerror(-err));
+    return why_set(why, err, "cannot load the system call filter: %s", strerror(-err));
+}
+
+int filter_install(const struct filter_config *config, int *ret_listener_fd, struct why *why)
+{
+    static const enum filter_part order[] = {FILTER_LIST, FILTER_ARGUMENTS};
+    scmp_filter_ctx ctx;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(order); i++) {
+        int err = build(config, order[i], &ctx);
+
+        if (err < 0)
+            return why_set(why, err, "cannot build the system call filter: %s", strerror(-err));
+        err = seccomp_load(ctx);
+        if (err == 0 && order[i] == FILTER_ARGUMENTS)
+            *ret_listener_fd = seccomp_notify_fd(ctx);
+        seccomp_release(ctx);
+        if (err < 0)
+            return load_failed(err, why);
+    }
+    return 0;
+}
+
+int filter_export(const struct filter_config *config, enum filter_part part, int fd)
+{
+    scmp_filter_ctx ctx;
+    int err = build(config, part, &ctx);
+
+    if (err < 0)
+        return err;
+    err = seccomp_export_bpf(ctx, fd);
+    seccomp_release(ctx);
+    return err;
+}

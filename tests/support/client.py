@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ordinary Python network clients: client.py HOW URL [CA] prints what the server sent.
+"""Ordinary Python network clients; each prints what the server sent.
 
-HOW: urllib, http (http.client), asyncio (streams), ssl (plain ssl over socket)."""
+client.py HOW URL [CA]           HOW: urllib, http (http.client), asyncio (streams), ssl
+client.py HOW HOST PORT TEXT     HOW: tcp, udp (connected), udp-sendto: one exchange with an echo
+"""
 import asyncio
 import http.client
 import socket
@@ -55,7 +57,42 @@ def by_ssl(_text, url, tls):
     return reply.partition(b"\r\n\r\n")[2]
 
 
+def echo_tcp(address, data):
+    with socket.create_connection(address, timeout=10) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        reply = b""
+        while part := sock.recv(65536):
+            reply += part
+    return reply
+
+
+def echo_udp(address, data, connected=True):
+    family = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0][0]
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        if connected:
+            sock.connect(address)
+            sock.send(data)
+            return sock.recv(65536)
+        sock.sendto(data, address)
+        reply, peer = sock.recvfrom(65536)
+        if peer[:2] != address:
+            raise OSError(f"answer from {peer}, expected {address}")
+        return reply
+
+
+def echo(how, address, data):
+    if how == "tcp":
+        return echo_tcp(address, data)
+    return echo_udp(address, data, connected=how == "udp")
+
+
 def main():
+    if sys.argv[1] in ("tcp", "udp", "udp-sendto"):
+        reply = echo(sys.argv[1], (sys.argv[2], int(sys.argv[3])), sys.argv[4].encode())
+        sys.stdout.buffer.write(reply)
+        return
     how, text = sys.argv[1:3]
     tls = context(sys.argv[3] if len(sys.argv) > 3 else None)
     reply = {"urllib": by_urllib, "http": by_http, "asyncio": by_asyncio, "ssl": by_ssl}[how](

@@ -104,9 +104,14 @@ live_done() {
 
 # --- entering namespaces
 
+# live_survivors: processes that still hold a file of this test's own directory open.
+live_survivors() {
+    find /proc/[0-9]*/fd -lname "$live_dir/*" 2>/dev/null | cut -d/ -f3 | sort -un | grep -vx -e $$ -e $BASHPID
+}
 live_cleanup() {
     local status=$? pid
     trap - EXIT
+    set +f
     for pid in "${live_pids[@]}"; do
         kill "$pid" 2>/dev/null
     done
@@ -114,6 +119,10 @@ live_cleanup() {
         wait "$pid" 2>/dev/null
     done
     if [ -n "$live_dir" ]; then
+        live_survivors | while read -r pid; do
+            echo "# a process was left over: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120)"
+            kill -KILL "$pid" 2>/dev/null
+        done
         if [ -n "${LIVE_KEEP:-}" ]; then
             echo "# kept: $live_dir"
         else

@@ -142,6 +142,11 @@ class Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
+    def process_request(self, request, client_address):
+        """In the order of arrival, before anything is read: a connection without a request shows, too."""
+        say("accept", self.RequestHandlerClass.kind, host(client_address))
+        super().process_request(request, client_address)
+
     def handle_error(self, request, client_address):
         say("error", host(client_address), repr(sys.exc_info()[1]))
 
@@ -155,8 +160,9 @@ class TlsListener(Listener):
 
 
 class Echo(socketserver.BaseRequestHandler):
+    kind = "tcp-echo"
+
     def handle(self):
-        say("tcp-echo", host(self.client_address), "open")
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         count = 0
         while data := self.request.recv(65536):

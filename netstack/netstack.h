@@ -7,8 +7,7 @@
  *
  * lwIP keeps its state in globals, so a process has at most one struct netstack.
  *
- * Lifecycle: netstack_new → flow_… and dgram_… → netstack_free (ends what is left). The stack takes
- * the loop's end-of-turn call (loop_set_turn) for itself.
+ * Lifecycle: netstack_new → flow_… and dgram_… → netstack_free (ends what is left).
  */
 #ifndef NETSTACK_NETSTACK_H
 #define NETSTACK_NETSTACK_H
@@ -106,11 +105,6 @@ int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_po
 /** flow_attach() - After opened(0): relay between the flow and @stream_fd, a non-blocking stream
  * socket (taken). Half-close and reset pass both ways. */
 int flow_attach(struct flow *f, int stream_fd) MUST_USE;
-/** flow_attach_canary() - As flow_attach(), for an AF_UNIX stream whose first queued byte is not
- * data but a stand-in: one byte is always left unread, so that a reset can be told to the agent as
- * ECONNRESET (closing with unread bytes does that). The agent's end must have sent that byte
- * already. */
-int flow_attach_canary(struct flow *f, int stream_fd) MUST_USE;
 /** flow_abort() - End the flow now with a reset; closed() is called before this returns, unless
  * opened() had not been called: then nothing is called. */
 void flow_abort(struct flow *f);

@@ -95,7 +95,8 @@ enum wg_drop {
     WG_DROP_SOURCE,           /* inner source is not in the peer's allowed IPs */
     WG_DROP_NO_ROUTE,         /* no peer has this inner destination */
     WG_DROP_NO_ENDPOINT,      /* the peer's endpoint is not known yet */
-    WG_DROP_QUEUE,            /* too many packets wait for a handshake */
+    WG_DROP_QUEUE,            /* too many packets wait for a handshake: the oldest makes room */
+    WG_DROP_NO_SESSION,       /* waited for a handshake that never came, or for a removed peer */
     WG_DROP_COUNT
 };
 const char *wg_drop_name(enum wg_drop drop);
@@ -112,8 +113,9 @@ struct wg_peer_id {
     uint32_t n;
 };
 
-/** Where results go. Data is borrowed for the call only; no function may call back into the device.
- */
+/** Where results go. Data is borrowed for the call only. deliver() is called last, when the
+ * device's state is whole, so it may call wg_output() and wg_output_peer(); the other two, and any
+ * other function of the device, may not be called back. */
 struct wg_sink {
     void *self;
     /** Send @datagram to @to. */

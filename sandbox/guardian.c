@@ -42,9 +42,14 @@ void spawn_state_wait(struct spawn_shared *shared, enum spawn_state wanted)
         (void)syscall(SYS_futex, &shared->state, FUTEX_WAIT, now, NULL, NULL, 0); /* re-checked */
 }
 
-void spawn_state_set(struct spawn_shared *shared, enum spawn_state state)
+void spawn_state_raise(struct spawn_shared *shared, enum spawn_state state)
 {
-    atomic_store(&shared->state, (uint32_t)state);
+    uint32_t now = atomic_load(&shared->state);
+
+    /* The supervisor may say "go" before the guardian comes to say "handed": never go back. */
+    while (now < (uint32_t)state &&
+           !atomic_compare_exchange_weak(&shared->state, &now, (uint32_t)state))
+        continue;
     (void)syscall(SYS_futex, &shared->state, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
@@ -149,7 +154,7 @@ static pid_t start_agent(const struct guardian *g, int supervisor_pidfd)
     (void)close(ready[0]);
     (void)close(ready[1]);
     (void)close(agent_pidfd);
-    spawn_state_set(g->shared, SPAWN_STATE_HANDED); /* the agent now takes a table of its own */
+    spawn_state_raise(g->shared, SPAWN_STATE_HANDED); /* the agent now takes a table of its own */
     return agent;
 }
 

@@ -58,6 +58,8 @@ __attribute__((noreturn)) void agent_main(const struct guardian *g, pid_t guardi
 
 /** spawn_state_wait() - Sleep until the state is @wanted or later. */
 void spawn_state_wait(struct spawn_shared *shared, enum spawn_state wanted);
-void spawn_state_set(struct spawn_shared *shared, enum spawn_state state);
+/** spawn_state_raise() - Move on to @state and wake who waits; does nothing when already past it.
+ */
+void spawn_state_raise(struct spawn_shared *shared, enum spawn_state state);
 
 #endif

@@ -109,7 +109,7 @@ void agent_main(const struct guardian *g, pid_t guardian, int ready_fd)
         agent_fail(shared, "setsid", -errno);
     agent_confine(g, guardian);
     /* From here on, a call of traps.def would wait for a supervisor that waits for us. */
-    atomic_store(&shared->state, SPAWN_STATE_LISTENING);
+    spawn_state_raise(shared, SPAWN_STATE_LISTENING);
     if (write(ready_fd, &byte, 1) != 1)
         agent_fail(shared, "write", -errno);
     spawn_state_wait(shared, SPAWN_STATE_HANDED);
@@ -297,7 +297,7 @@ int spawn_agent(const struct spawn_config *config, struct spawned *ret, struct w
 
 void spawn_go(struct spawned *s)
 {
-    spawn_state_set(s->shared, SPAWN_STATE_GO);
+    spawn_state_raise(s->shared, SPAWN_STATE_GO);
 }
 
 static void explain_exec(const struct spawn_shared *shared, struct why *why)

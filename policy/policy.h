@@ -107,14 +107,21 @@ int policy_parse(struct policy *p, const char *file, struct bytes json, enum pol
 void policy_set_mode(struct policy *p, enum policy_mode mode);
 enum policy_mode policy_get_mode(const struct policy *p);
 unsigned policy_rule_count(const struct policy *p);
+/** policy_rule_text() - The @i-th rule as "allow HOST:PORTS" or "deny …"; NULL beyond the last. */
+const char *policy_rule_text(const struct policy *p, unsigned i);
 
 /** policy_decide() - Judge one destination. Never fails open: returns 0 with an answer, or -errno
  * with *ret zeroed to a denial. */
 int policy_decide(const struct policy *p, const struct policy_request *req,
                   struct policy_answer *ret) MUST_USE;
 
-/** policy_decide_name() - May this sandbox ask DNS for @name (canonical, see hostname_canonical())?
- * Yes when an allow rule names it or everything (`*`), and no deny rule names it for all ports. */
+/**
+ * policy_decide_name() - May this sandbox ask DNS for @name?
+ *
+ * Yes when some port of some protocol could be allowed for it: an allow rule names it, or covers
+ * any host (`*`, 0.0.0.0/0, ::/0), with a port that no deny rule for the name or for `*` has. The
+ * name of the answer is the canonical one. Errors: -EINVAL not a host name, *ret denies.
+ */
 int policy_decide_name(const struct policy *p, struct bytes name,
                        struct policy_answer *ret) MUST_USE;
 

@@ -34,7 +34,7 @@ static unsigned family_of(const struct ip *ip)
 
 static unsigned bit_at(const uint8_t *bytes, unsigned bit)
 {
-    return bytes[bit / 8] >> (7 - bit % 8) & 1u;
+    return (unsigned)bytes[bit / 8] >> (7 - bit % 8) & 1u;
 }
 
 /** How many leading bits @a and @b share, at most @max. */

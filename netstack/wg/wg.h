@@ -29,6 +29,7 @@
 #define WG_ALLOWED_IPS_MAX 1024u /* of one peer */
 #define WG_CONF_FILE_MAX   (4u << 20)
 #define WG_MTU_DEFAULT     1420u
+#define WG_MTU_MIN         576u /* RFC 791: what every host takes */
 /** What sealing adds to an inner packet: header 16, padding 0..15, tag 16 (paper 5.4.6). */
 #define WG_OVERHEAD_MAX (16u + 15u + 16u)
 

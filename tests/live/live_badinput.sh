@@ -69,19 +69,19 @@ head -c 3000 /dev/urandom >"$live_dir/tmp/bad.conf" && chmod a+r "$live_dir/tmp/
 refused "random bytes as a wg-quick file" 'bad\.conf' --wg "$live_dir/tmp/bad.conf"
 
 policy <<'EOF'
-{"apiVersion": "lattice.dev/v1", "kind": "Policy", "spec": {"allow": ["198.51.100.1:443"]}}
+{"apiVersion": "lattice.dev/v1", "kind": "Policy", "spec": {"egress": {"allow": ["198.51.100.1:443"]}}}
 EOF
 accepted "a right policy file" --offline --policy "$live_dir/tmp/policy.json"
 policy <<'EOF'
 {"apiVersion": "lattice.dev/v1",
  "kind": "Policy",
- "spec": {"allow": ["198.51.100.1:443",
-                    "198.51.100.1:99999"]}}
+ "spec": {"egress": {"allow": ["198.51.100.1:443",
+                               "198.51.100.1:99999"]}}}
 EOF
 refused "a rule in a policy file: file and line" 'policy\.json:4' --offline --policy "$live_dir/tmp/policy.json"
 policy <<'EOF'
 {"apiVersion": "lattice.dev/v1", "kind": "Policy",
- "spec": {"allow": ["198.51.100.1:443"}
+ "spec": {"egress": {"allow": ["198.51.100.1:443"}
 EOF
 refused "broken JSON: file and line" 'policy\.json:2' --offline --policy "$live_dir/tmp/policy.json"
 policy <<'EOF'
@@ -89,7 +89,7 @@ policy <<'EOF'
 EOF
 refused "another apiVersion" 'policy\.json.*lattice\.dev/v1' --offline --policy "$live_dir/tmp/policy.json"
 policy <<'EOF'
-{"apiVersion": "lattice.dev/v1", "kind": "Policy", "spec": {"alow": []}}
+{"apiVersion": "lattice.dev/v1", "kind": "Policy", "spec": {"egress": {"alow": []}}}
 EOF
 refused "an unknown key of a policy" 'policy\.json.*alow' --offline --policy "$live_dir/tmp/policy.json"
 policy </dev/null

@@ -8,7 +8,8 @@
  *   4 start the agent with a descriptor table in common, so that the listener that it creates is
  *     ours without a message (a message would be trapped by the very filter)
  *   5 hand the listener to the supervisor, and keep no copy
- *   6 watch: agent ended → end the rest, report; supervisor gone → end all
+ *   6 jail ourselves: what is left to do is to look at /proc, signal, wait and report
+ *   7 watch: agent ended → end the rest, report; supervisor gone → end all
  *
  * It refuses to do anything else: there are no commands to it. Closing the line is the only word.
  */
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/selfjail.h"
 #include "sandbox/reaper.h"
 
 #define REPORT_FD 3 /* where the line to the supervisor is moved to */
@@ -180,7 +182,7 @@ static bool reap(pid_t agent, int *ret_wait_status)
     return ended;
 }
 
-/** Stage 6. */
+/** Stage 7. */
 __attribute__((noreturn)) static void watch(pid_t agent, int supervisor_pidfd, int child_fd)
 {
     struct pollfd p[] = {{.fd = child_fd, .events = POLLIN},
@@ -206,7 +208,9 @@ __attribute__((noreturn)) static void watch(pid_t agent, int supervisor_pidfd, i
 
 void guardian_main(const struct guardian *g)
 {
+    const struct selfjail jail = {.needs = SELFJAIL_PROCESSES | SELFJAIL_SOCKETS_UNIX};
     int supervisor_pidfd = settle(g);
+    struct why why = {0};
     sigset_t child;
     int child_fd;
     pid_t agent;
@@ -217,5 +221,7 @@ void guardian_main(const struct guardian *g)
     if (child_fd < 0)
         fail(g, "signalfd", -errno);
     agent = start_agent(g, supervisor_pidfd);
+    if (selfjail_enter(&jail, NULL, &why) < 0)
+        fail(g, why.text, -EPERM);
     watch(agent, supervisor_pidfd, child_fd);
 }

@@ -9,9 +9,6 @@
 
 #include "base/must.h"
 
-/** walls_landlock_abi() - The kernel's Landlock version; 0: none, or switched off. */
-int walls_landlock_abi(void);
-
 /** walls_yama_scope() - kernel.yama.ptrace_scope: 0..3; -1: no Yama here. */
 int walls_yama_scope(void);
 

@@ -5,9 +5,9 @@
  *
  * Theory of operation: the scan goes over the text once, checks the grammar, and writes one node
  * per value in the order of the text (so the first child of a container is the node behind it).
- * Then cJSON parses the same text and decodes strings and numbers; tie_nodes() walks both in step and
- * ties each node to its cJSON item. Last, duplicate names are looked for among the decoded names,
- * so that "a" and
+ * Then cJSON parses the same text and decodes strings and numbers; tie_nodes() walks both in step
+ * and ties each node to its cJSON item. Last, duplicate names are looked for among the decoded
+ * names, so that "a" and
  * "\u0061" are the same. Nodes carry the place in the text, which cJSON does not know.
  */
 #include "base/json.h"

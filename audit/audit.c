@@ -21,14 +21,16 @@
 
 #include "audit/auditor.h"
 #include "audit/record.h"
+#include "audit/span.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/own.h"
 #include "base/rng.h"
 
-#define START_MS 10000 /* the log's file system may be slow */
-#define SEND_MS  1000
-#define STOP_MS  15000
+#define START_MS    10000 /* the log's file system may be slow */
+#define SEND_MS     1000
+#define STOP_MS     15000
+#define LINEAGE_MAX 64u /* generations between a process and the nearest ancestor with a span */
 
 struct audit {
     int records_fd; /* SOCK_SEQPACKET, the writing end */
@@ -38,6 +40,7 @@ struct audit {
     char trace_id[AUDIT_TRACE_CAP];
     char root_span[AUDIT_SPAN_CAP];
     struct buf message; /* reused for each record */
+    struct programs programs;
 };
 
 static bool is_name(const char *name)
@@ -75,12 +78,6 @@ static void make_trace_id(char ret[static AUDIT_TRACE_CAP])
     (void)snprintf(ret, AUDIT_TRACE_CAP, "%08x-%04x-%04x-%04x-%012" PRIx64, (unsigned)(high >> 32),
                    (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff),
                    (unsigned)(low >> 48), low & UINT64_C(0xffffffffffff));
-}
-
-static void make_span_id(char ret[static AUDIT_SPAN_CAP])
-{
-    (void)snprintf(ret, AUDIT_SPAN_CAP, "%016" PRIx64,
-                   rng_u64(rng_system()) | 1); /* zero is invalid */
 }
 
 static int check_config(const struct audit_config *config, struct why *why)
@@ -141,6 +138,7 @@ static void release(struct audit *a)
     own_close(&a->records_fd);
     own_close(&a->status_fd);
     buf_done(&a->message);
+    programs_done(&a->programs);
     free(a);
 }
 
@@ -190,6 +188,7 @@ static int fork_auditor(struct audit *a, const struct audit_config *config, stru
                                               .identity = config->identity,
                                               .trace_id = a->trace_id,
                                               .root_span = a->root_span,
+                                              .parent_span_id = config->parent_span_id,
                                               .chain_number = rng_u64(rng_system()),
                                               .echo_json = config->echo_json,
                                               .records_fd = records_theirs,
@@ -217,8 +216,12 @@ int audit_start(const struct audit_config *config, struct audit **ret, struct wh
         (void)snprintf(a->trace_id, sizeof(a->trace_id), "%s", config->trace_id);
     else
         make_trace_id(a->trace_id);
-    make_span_id(a->root_span);
-    err = fork_auditor(a, config, why);
+    span_make_id(a->root_span);
+    err = programs_init(&a->programs);
+    if (err < 0)
+        (void)why_set(why, err, "out of memory");
+    else
+        err = fork_auditor(a, config, why);
     if (err < 0) {
         reap(a, /*is_kill=*/true);
         release(a);
@@ -299,6 +302,103 @@ const char *audit_trace_id(const struct audit *a)
 const char *audit_root_span(const struct audit *a)
 {
     return a->root_span;
+}
+
+void audit_span_begin(const struct audit *a, const char *parent, struct audit_span *ret)
+{
+    *ret = (struct audit_span){.started_ns = wall_now_ns(), .started = mono_now()};
+    memcpy(ret->trace_id, a->trace_id, sizeof(ret->trace_id));
+    (void)snprintf(ret->parent_span_id, sizeof(ret->parent_span_id), "%s",
+                   parent != NULL ? parent : a->root_span);
+    span_make_id(ret->span_id);
+}
+
+int audit_span_end(struct audit *a, const struct audit_span *s, const struct audit_record *outcome)
+{
+    struct audit_record r = *outcome;
+
+    if (r.kind != AUDIT_EXIT)
+        r.kind = AUDIT_SPAN;
+    r.trace_id = s->trace_id;
+    r.span_id = s->span_id;
+    r.parent_span_id = s->parent_span_id;
+    r.duration_ns = mono_now().ns - s->started.ns;
+    r.wall_ns =
+        s->started_ns + r.duration_ns; /* so that the start is exact even if the clock was set */
+    return audit_emit(a, &r);
+}
+
+static const struct program *nearest_program(const struct audit *a, int32_t pid,
+                                             const struct audit_lineage *lineage)
+{
+    for (unsigned i = 0; i < LINEAGE_MAX && pid > 0; i++) {
+        const struct program *found = programs_find(&a->programs, pid);
+
+        if (found != NULL)
+            return found;
+        pid = lineage != NULL && lineage->parent_of != NULL ? lineage->parent_of(lineage->self, pid)
+                                                            : 0;
+    }
+    return NULL;
+}
+
+const char *audit_span_of(const struct audit *a, int32_t pid, const struct audit_lineage *lineage)
+{
+    const struct program *p = nearest_program(a, pid, lineage);
+
+    return p != NULL ? p->span.span_id : a->root_span;
+}
+
+int audit_exit(struct audit *a, int32_t pid, int exit_status)
+{
+    struct program *p = programs_find(&a->programs, pid);
+    struct program gone;
+    const struct audit_record r = {.kind = AUDIT_EXIT,
+                                   .pid = pid,
+                                   .tool = gone.tool,
+                                   .status = exit_status == 0 ? "ok" : "error",
+                                   .exit_status = exit_status};
+
+    if (p == NULL)
+        return 0;
+    gone = *p;
+    programs_remove(&a->programs, p);
+    return audit_span_end(a, &gone.span, &r);
+}
+
+static const char *base_name(const char *exe)
+{
+    const char *slash = strrchr(exe, '/');
+
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : exe;
+}
+
+int audit_exec(struct audit *a, int32_t pid, const char *exe, const struct audit_lineage *lineage)
+{
+    int32_t ppid =
+        lineage != NULL && lineage->parent_of != NULL ? lineage->parent_of(lineage->self, pid) : 0;
+    int err = audit_exit(a, pid, 0); /* the program that called execve(2) has ended well */
+    struct program one = {.pid = pid, .ppid = ppid};
+    struct program *slot;
+    const struct audit_record r = {.kind = AUDIT_EXEC,
+                                   .trace_id = a->trace_id,
+                                   .span_id = one.span.span_id,
+                                   .parent_span_id = one.span.parent_span_id,
+                                   .tool = one.tool,
+                                   .status = "ok",
+                                   .pid = pid,
+                                   .ppid = ppid,
+                                   .exe = exe,
+                                   .duration_ns = -1};
+
+    if (err < 0)
+        return err;
+    audit_span_begin(a, audit_span_of(a, ppid, lineage), &one.span);
+    (void)snprintf(one.tool, sizeof(one.tool), "exec:%s", base_name(exe)); /* cut when long */
+    slot = programs_add(&a->programs, pid);
+    if (slot != NULL)
+        *slot = one;
+    return audit_emit(a, &r);
 }
 
 int audit_stop(struct audit *a)

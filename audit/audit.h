@@ -15,6 +15,9 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/clock.h"
 #include "base/must.h"
 #include "base/why.h"
 
@@ -26,10 +29,11 @@
 struct audit;
 
 struct audit_config {
-    const char *path;     /* log file, created 0600; its directories are created 0700 */
-    const char *identity; /* the sandbox's or gateway's name, in each record */
-    const char *trace_id; /* the trace that everything belongs to; NULL: a new one */
-    bool echo_json;       /* also write each record to standard error (--json) */
+    const char *path;           /* log file, created 0600; its directories are created 0700 */
+    const char *identity;       /* the sandbox's or gateway's name, in each record */
+    const char *trace_id;       /* the trace that everything belongs to; NULL: a new one */
+    const char *parent_span_id; /* the span that caused the sandbox; NULL: none */
+    bool echo_json;             /* also write each record to standard error (--json) */
 };
 
 enum audit_kind {
@@ -113,8 +117,241 @@ const char *audit_trace_id(const struct audit *a);
 /** audit_root_span() - The span of the sandbox itself, parent of all others. */
 const char *audit_root_span(const struct audit *a);
 
+/** A span that is open: a tool call, from begin to end. */
+struct audit_span {
+    char trace_id[AUDIT_TRACE_CAP];
+    char span_id[AUDIT_SPAN_CAP];
+    char parent_span_id[AUDIT_SPAN_CAP];
+    int64_t started_ns; /* wall clock */
+    struct mono started;
+};
+
+/** audit_span_begin() - Give a span its ids and its start; records nothing yet. @parent: the span
+ * that it belongs to, NULL: the sandbox's own. */
+void audit_span_begin(const struct audit *a, const char *parent, struct audit_span *ret);
+/** audit_span_end() - Record the span. @outcome names tool, status, arguments, error, …; ids, start
+ * and duration come from @s. Errors: as audit_emit(). */
+int audit_span_end(struct audit *a, const struct audit_span *s,
+                   const struct audit_record *outcome) MUST_USE;
+
+/** How to find a process's parent: 0 when unknown. The supervisor reads it from /proc. */
+struct audit_lineage {
+    int32_t (*parent_of)(void *self, int32_t pid);
+    void *self;
+};
+
+#define AUDIT_PROGRAMS_MAX 4096u /* programs that run at the same time and are told apart */
+
+/**
+ * audit_exec() - A process executed a program: record it as span `exec:NAME`, whose parent is the
+ * span of the nearest ancestor that has one. A program that the same process ran before has ended
+ * by that. With more than AUDIT_PROGRAMS_MAX at a time, further ones are recorded, and what they do
+ * belongs to their ancestor. Errors: as audit_emit().
+ */
+int audit_exec(struct audit *a, int32_t pid, const char *exe,
+               const struct audit_lineage *lineage) MUST_USE;
+/** audit_exit() - The process ended: record its program's end. A process without span is ignored.
+ * @exit_status: as a shell says it, 128+n for signal n. Errors: as audit_emit(). */
+int audit_exit(struct audit *a, int32_t pid, int exit_status) MUST_USE;
+/** audit_span_of() - The span that what @pid does belongs to: parent_span_id of its flows. Never
+ * NULL; valid until the next call on @a. */
+const char *audit_span_of(const struct audit *a, int32_t pid, const struct audit_lineage *lineage);
+
 /** audit_stop() - Flush, end the auditor, wait for it. Accepts NULL. Returns 0, or -errno when
  * records could not be written. */
 int audit_stop(struct audit *a);
+
+/* --- Reading a log --------------------------------------------------------------------------- */
+
+struct audit_check {
+    uint64_t records;
+    uint64_t runs;
+    uint64_t open_runs; /* runs that have no stop record */
+    uint64_t bad_line;  /* 1-based line of the first fault; 0: none, or the fault is at the end */
+    bool has_head;      /* the head file was there to compare with */
+};
+
+/**
+ * audit_verify() - Check the chain of a log. Finds changed, deleted, inserted and reordered
+ * records, and a missing end: by the head file beside the log, and by the stop record that every
+ * run has.
+ * @may_run: the last run may still be going on, so its stop record may be missing.
+ * Errors: -EBADMSG the log is not as it was written, @ret and @why say where; -errno it cannot be
+ * read.
+ */
+int audit_verify(const char *path, bool may_run, struct audit_check *ret, struct why *why) MUST_USE;
+
+struct audit_reader;
+
+/** One record of a log; borrowed until the next call on the reader. */
+struct audit_entry {
+    struct bytes line; /* as it stands in the file, without its newline */
+    struct audit_record record;
+    const char *chain; /* the run; "" when the line names none */
+    uint64_t seq;
+    uint64_t line_number; /* from where the reader began, 1-based */
+    uint64_t end_offset;  /* bytes of the file up to the line's end */
+};
+
+/** audit_reader_open() - Read @path from @offset, which must be the beginning of a line. */
+int audit_reader_open(const char *path, uint64_t offset, struct audit_reader **ret,
+                      struct why *why) MUST_USE;
+/** audit_reader_next() - Returns 1 and a record; 0 at the end (call again later to follow the
+ * file); -EBADMSG the line is no record, @why says why, the next call goes on behind it; -errno. */
+int audit_reader_next(struct audit_reader *r, struct audit_entry *ret, struct why *why) MUST_USE;
+void audit_reader_close(struct audit_reader *r);
+
+/* --- The projection: spans and flows in SQLite ------------------------------------------------ */
+
+struct audit_store;
+
+/** audit_store_open() - Open or create a projection; @path may be ":memory:". It can be thrown away
+ * and rebuilt from logs or the stream at any time. */
+int audit_store_open(const char *path, struct audit_store **ret, struct why *why) MUST_USE;
+void audit_store_close(struct audit_store *s);
+
+/** audit_store_load() - Take over what @log_path has gained since the last load. Lines that are no
+ * records are skipped and counted. Returns the number of records taken, or -errno. */
+int64_t audit_store_load(struct audit_store *s, const char *log_path, uint64_t *ret_skipped,
+                         struct why *why) MUST_USE;
+/** audit_store_put() - Take one message of the stream (tool_spans or flow_events). A message that
+ * was taken before changes nothing. Errors: -EINVAL no such message; -EIO. */
+int audit_store_put(struct audit_store *s, struct bytes payload, struct why *why) MUST_USE;
+/** audit_store_begin(), audit_store_commit() - Bundle puts; a put outside is a bundle of its own.
+ */
+int audit_store_begin(struct audit_store *s) MUST_USE;
+int audit_store_commit(struct audit_store *s) MUST_USE;
+
+/** What to look for; NULL and 0 mean: does not matter. */
+struct audit_filter {
+    const char *trace_id;
+    const char *agent;
+    const char *verdict;
+    int64_t from_ns;
+    int64_t to_ns;         /* exclusive */
+    int64_t before_ns;     /* cursor: start of the last row of the page before */
+    const char *before_id; /* … and its id */
+    unsigned limit;        /* 0: 50; at most AUDIT_ROWS_MAX */
+};
+#define AUDIT_ROWS_MAX 10000u
+
+/** Rows borrow their texts for the call; absent ones are NULL. */
+struct audit_trace_row {
+    const char *trace_id;
+    const char *agent;  /* of its first span */
+    const char *parent; /* parent agent */
+    int64_t started_ns;
+    int64_t ended_ns;
+    uint64_t spans;
+    uint64_t failed; /* spans with status error or blocked */
+    uint64_t flows;
+    uint64_t dropped; /* judged "drop" */
+    uint64_t bytes_out;
+    uint64_t bytes_in;
+};
+
+struct audit_span_row {
+    const char *id;   /* chain-sequence of its latest record */
+    const char *kind; /* "sandbox", "exec", "tool" */
+    const char *trace_id;
+    const char *span_id;
+    const char *parent_span_id;
+    const char *agent;
+    const char *parent;
+    const char *namespace_id;
+    const char *tool;
+    const char *status;
+    const char *error;
+    const char *reason;
+    const char *rule;
+    const char *mode;
+    const char *exe;
+    const char *arguments; /* JSON */
+    const char *detail;
+    int64_t started_ns;
+    int64_t duration_ns; /* -1: not ended, as far as the records say */
+    int32_t pid;
+    int exit_status; /* of an ended program or sandbox */
+};
+
+struct audit_flow_row {
+    const char *id;
+    const char *trace_id;
+    const char *span_id; /* the span that it happened in */
+    const char *agent;
+    bool is_decision; /* a judgement; else the account of an ended flow */
+    const char *direction;
+    const char *protocol;
+    const char *src_ip;
+    const char *dst_ip;
+    const char *name;
+    const char *verdict;
+    const char *rule;
+    const char *reason;
+    const char *mode;
+    const char *carrier;
+    const char *peer;
+    const char *error;
+    const char *exe;
+    bool would_deny;
+    uint16_t src_port;
+    uint16_t dst_port;
+    int32_t pid;
+    int64_t time_ns;
+    int64_t duration_ns;
+    uint64_t bytes_out;
+    uint64_t bytes_in;
+};
+
+/** Queries call @row once a row, newest first (spans of one trace: oldest first); a negative return
+ * ends the query and becomes its result. Returns 0 or -errno. */
+int audit_store_traces(struct audit_store *s, const struct audit_filter *f,
+                       int (*row)(void *self, const struct audit_trace_row *r),
+                       void *self) MUST_USE;
+int audit_store_spans(struct audit_store *s, const struct audit_filter *f,
+                      int (*row)(void *self, const struct audit_span_row *r), void *self) MUST_USE;
+int audit_store_flows(struct audit_store *s, const struct audit_filter *f,
+                      int (*row)(void *self, const struct audit_flow_row *r), void *self) MUST_USE;
+
+/** audit_store_children() - Calls @agent once for each agent whose parent is @parent. */
+int audit_store_children(struct audit_store *s, const char *parent,
+                         int (*agent)(void *self, const char *agent), void *self) MUST_USE;
+
+/** Rows as JSON objects with the names of compat.md A4 (camelCase). */
+struct json_out;
+void audit_trace_json(const struct audit_trace_row *r, struct json_out *j);
+void audit_span_json(const struct audit_span_row *r, struct json_out *j);
+void audit_flow_json(const struct audit_flow_row *r, struct json_out *j);
+
+/* --- One trace as a tree ---------------------------------------------------------------------- */
+
+struct audit_tree;
+
+/** audit_tree_load() - The spans and flows of a trace. Errors: -ENOENT there is no such trace. */
+int audit_tree_load(struct audit_store *s, const char *trace_id, struct audit_tree **ret) MUST_USE;
+/** audit_tree_load_agent() - The spans of @agent and of all agents below it, over all traces. */
+int audit_tree_load_agent(struct audit_store *s, const char *agent,
+                          struct audit_tree **ret) MUST_USE;
+void audit_tree_free(struct audit_tree *t);
+/** audit_tree_json() - Nested: each span with "children" and "flows". */
+void audit_tree_json(const struct audit_tree *t, struct json_out *j);
+
+/** audit_tree_draw() - For a person: one line a span or flow, with lines of a tree. @columns: width
+ * of the terminal, 0: no limit. @colour: use ANSI colours. @all: also allowed look-ups and
+ * decisions. */
+struct audit_drawing {
+    bool colour;
+    bool all;
+    unsigned columns;
+};
+int audit_tree_draw(const struct audit_tree *t, const struct audit_drawing *d,
+                    struct buf *ret) MUST_USE;
+
+/** audit_entry_draw(), audit_trace_draw(), audit_flow_draw() - One line for a person. */
+void audit_entry_draw(const struct audit_entry *e, const struct audit_drawing *d, struct buf *ret);
+void audit_trace_draw(const struct audit_trace_row *r, const struct audit_drawing *d,
+                      struct buf *ret);
+void audit_flow_draw(const struct audit_flow_row *r, const struct audit_drawing *d,
+                     struct buf *ret);
 
 #endif

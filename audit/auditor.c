@@ -37,7 +37,8 @@ struct auditor {
     uint8_t *message; /* RECORD_MESSAGE_MAX + 1 bytes */
     int err;          /* why the log cannot be written; 0: it can */
     int first_err;    /* the first that was never mended before the end */
-    bool is_stopped;  /* the last record was a stop record */
+    struct mono started;
+    bool is_stopped; /* the last record was a stop record */
     bool is_goodbye;
     bool is_ended; /* the supervisor closed its end */
 };
@@ -63,8 +64,14 @@ static void add_line(struct auditor *a, const struct audit_record *r)
         whole.identity = a->config->identity;
     if (whole.trace_id == NULL)
         whole.trace_id = a->config->trace_id;
-    if (whole.parent_span_id == NULL && whole.span_id == NULL)
+    if (r->kind == AUDIT_START || r->kind == AUDIT_STOP) {
+        whole.span_id = a->config->root_span;
+        whole.parent_span_id = a->config->parent_span_id;
+        if (r->duration_ns < 0 && r->kind == AUDIT_STOP)
+            whole.duration_ns = mono_now().ns - a->started.ns;
+    } else if (whole.parent_span_id == NULL) {
         whole.parent_span_id = a->config->root_span;
+    }
     json_out_init(&j, &a->lines);
     json_open_object(&j);
     record_members(&whole, RECORD_LINE, &j);
@@ -233,7 +240,7 @@ static int stand_alone(const struct auditor_config *config)
 
 int auditor_run(const struct auditor_config *config)
 {
-    struct auditor a = {.config = config};
+    struct auditor a = {.config = config, .started = mono_now()};
     struct why why = {0};
     int err = stand_alone(config);
 

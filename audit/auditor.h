@@ -38,6 +38,7 @@ struct auditor_config {
     const char *identity;
     const char *trace_id;
     const char *root_span;
+    const char *parent_span_id; /* of the root span; may be NULL */
     uint64_t chain_number;
     bool echo_json;
     int records_fd; /* takes: SOCK_SEQPACKET, the reading end */

@@ -19,9 +19,11 @@
 #include "audit/audit.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/own.h"
 
 /* The shortest line (kind and time) more than doubles when chain, seq and hash are added. */
+#define HEAD_MAX   512u /* bytes of a head file */
 #define SEALED_MAX (LOGFILE_BATCH_MAX * 4)
 
 static ssize_t system_write(void *self, int fd, const void *data, size_t len)
@@ -263,6 +265,48 @@ static void write_head(const struct logfile *f)
                    f->chain.id, f->chain.seq, hex, time);
     /* A full disk shows in the log itself; the head is a witness, not a record. */
     (void)!pwrite(f->head_fd, line, (size_t)len, 0);
+}
+
+static int parse_head(struct bytes line, struct chain *ret)
+{
+    const struct json_limits limits = {.bytes = HEAD_MAX};
+    struct json_doc *doc = NULL;
+    struct chain c = {0};
+    const char *id;
+    const char *hash;
+    int err = json_parse(line, &limits, &doc, NULL);
+
+    if (err < 0)
+        return -EBADMSG;
+    if (json_read_str(json_get(json_root(doc), "chain"), &id) == 0 && strlen(id) == CHAIN_ID_LEN &&
+        json_read_str(json_get(json_root(doc), "hash"), &hash) == 0 &&
+        hash_parse(bytes_of_str(hash), c.head) == 0 &&
+        json_read_u64(json_get(json_root(doc), "seq"), &c.seq) == 0) {
+        memcpy(c.id, id, CHAIN_ID_LEN);
+        *ret = c;
+    } else {
+        err = -EBADMSG;
+    }
+    json_free(doc);
+    return err;
+}
+
+int logfile_read_head(const char *path, struct chain *ret)
+{
+    char head_path[PATH_MAX];
+    struct buf text;
+    int err;
+
+    if ((size_t)snprintf(head_path, sizeof(head_path), "%s.head", path) >= sizeof(head_path))
+        return -ENOENT; /* a log with such a name has none */
+    buf_init(&text, HEAD_MAX);
+    err = io_read_file(head_path, &text, NULL);
+    if (err == 0 && text.len == 0)
+        err = -ENOENT;
+    if (err == 0)
+        err = parse_head(buf_bytes(&text), ret);
+    buf_done(&text);
+    return err;
 }
 
 static int append_locked(struct logfile *f, struct bytes lines)

@@ -53,6 +53,10 @@ void logfile_close(struct logfile *f);
  */
 int logfile_append(struct logfile *f, struct bytes lines, struct bytes *ret) MUST_USE;
 
+/** logfile_read_head() - Read the head file of the log @path: the last record that was written.
+ * Errors: -ENOENT there is none, or nothing was written yet; -EBADMSG it is not one. */
+int logfile_read_head(const char *path, struct chain *ret) MUST_USE;
+
 /** logfile_sync() - Force what was written to the disk. */
 int logfile_sync(struct logfile *f) MUST_USE;
 

@@ -14,13 +14,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/clock.h"
 
 #define MESSAGE_VERSION 1u
 #define FIELD_HEADER    3u
 #define ENDPOINT_BYTES  19u
+#define ARGUMENTS_MAX   4096u
 
 enum field_type {
     FIELD_TIME = 0, /* int64_t wall_ns */
@@ -49,44 +52,51 @@ struct field {
     const char *line_key;
     const char *stream_key;
     const char *words; /* NULL, or the only values: each between spaces */
+    bool is_free;      /* free text, in which a secret may stand */
 };
 
 #define AT(member) ((uint16_t)offsetof(struct audit_record, member))
 #define TEXT(n, member, max, line, stream)                                                         \
     {                                                                                              \
-        n, FIELD_TEXT, AT(member), max, 0, KINDS_ALL, line, stream, NULL                           \
+        n, FIELD_TEXT, AT(member), max, 0, KINDS_ALL, line, stream, NULL, false                    \
+    }
+#define FREE_TEXT(n, member, max, line, stream)                                                    \
+    {                                                                                              \
+        n, FIELD_TEXT, AT(member), max, 0, KINDS_ALL, line, stream, NULL, true                     \
     }
 #define WORD(n, member, always, line, stream, set)                                                 \
     {                                                                                              \
-        n, FIELD_TEXT, AT(member), 16, always, KINDS_ALL, line, stream, set                        \
+        n, FIELD_TEXT, AT(member), 16, always, KINDS_ALL, line, stream, set, false                 \
     }
 
 /* In the order of the message and of the JSON members. */
 static const struct field fields[] = {
-    {1, FIELD_TIME, AT(wall_ns), 0, KINDS_ALL, KINDS_ALL, "time", "ts", NULL},
+    {1, FIELD_TIME, AT(wall_ns), 0, KINDS_ALL, KINDS_ALL, "time", "ts", NULL, false},
     TEXT(2, identity, AUDIT_NAME_MAX, "identity", "agentId"),
-    {3, FIELD_ENDPOINT, AT(src), 0, KINDS_NET, KINDS_NET, "src_ip", "srcIp", NULL},
-    {4, FIELD_ENDPOINT, AT(dst), 0, KINDS_NET, KINDS_NET, "dst_ip", "dstIp", NULL},
+    {3, FIELD_ENDPOINT, AT(src), 0, KINDS_NET, KINDS_NET, "src_ip", "srcIp", NULL, false},
+    {4, FIELD_ENDPOINT, AT(dst), 0, KINDS_NET, KINDS_NET, "dst_ip", "dstIp", NULL, false},
     WORD(5, protocol, KINDS_NET, "protocol", "protocol", " tcp udp icmp icmp6 dns "),
     WORD(6, verdict, KINDS_NET, "verdict", "verdict", " allow drop "),
     WORD(7, direction, 0, "direction", "direction", " egress ingress "),
-    {8, FIELD_BOOL, AT(would_deny), 0, 0, KINDS_ALL, "would_deny", "wouldDeny", NULL},
+    {8, FIELD_BOOL, AT(would_deny), 0, 0, KINDS_ALL, "would_deny", "wouldDeny", NULL, false},
     WORD(9, mode, 0, "mode", "mode", " enforce audit disabled "),
     TEXT(10, name, 256, "name", "name"),
     TEXT(11, rule, 256, "rule", "rule"),
     TEXT(12, reason, 64, "reason", "reason"),
     TEXT(13, tool, 256, "tool", "tool"),
     WORD(14, status, KIND(AUDIT_SPAN), "status", "status", " ok error blocked "),
-    TEXT(15, error, 256, "error", "errorMsg"),
-    {16, FIELD_PID, AT(pid), 0, 0, KINDS_ALL, "pid", "pid", NULL},
-    {17, FIELD_PID, AT(ppid), 0, 0, KINDS_ALL, "ppid", "ppid", NULL},
+    FREE_TEXT(15, error, 256, "error", "errorMsg"),
+    {16, FIELD_PID, AT(pid), 0, 0, KINDS_ALL, "pid", "pid", NULL, false},
+    {17, FIELD_PID, AT(ppid), 0, 0, KINDS_ALL, "ppid", "ppid", NULL, false},
     TEXT(18, exe, 1024, "exe", "exe"),
-    {19, FIELD_COUNT, AT(bytes_out), 0, KIND(AUDIT_FLOW), KINDS_ENDS, "bytes_out", "bytesOut",
-     NULL},
-    {20, FIELD_COUNT, AT(bytes_in), 0, KIND(AUDIT_FLOW), KINDS_ENDS, "bytes_in", "bytesIn", NULL},
-    {21, FIELD_DURATION, AT(duration_ns), 0, 0, KINDS_ENDS, "duration_ms", "durationMs", NULL},
+    {19, FIELD_COUNT, AT(bytes_out), 0, KIND(AUDIT_FLOW), KINDS_ENDS, "bytes_out", "bytesOut", NULL,
+     false},
+    {20, FIELD_COUNT, AT(bytes_in), 0, KIND(AUDIT_FLOW), KINDS_ENDS, "bytes_in", "bytesIn", NULL,
+     false},
+    {21, FIELD_DURATION, AT(duration_ns), 0, 0, KINDS_ENDS, "duration_ms", "durationMs", NULL,
+     false},
     {22, FIELD_STATUS, AT(exit_status), 0, KIND(AUDIT_STOP) | KIND(AUDIT_EXIT),
-     KIND(AUDIT_STOP) | KIND(AUDIT_EXIT), "exit_status", "exitStatus", NULL},
+     KIND(AUDIT_STOP) | KIND(AUDIT_EXIT), "exit_status", "exitStatus", NULL, false},
     TEXT(23, trace_id, 64, "trace_id", "traceId"),
     TEXT(24, span_id, 32, "span_id", "spanId"),
     TEXT(25, parent_span_id, 32, "parent_span_id", "parentSpanId"),
@@ -94,8 +104,9 @@ static const struct field fields[] = {
     TEXT(27, namespace_id, AUDIT_NAME_MAX, "namespace", "namespace"),
     TEXT(28, peer, 64, "peer", "peer"),
     TEXT(29, carrier, 32, "carrier", "carrier"),
-    {30, FIELD_JSON, AT(arguments), 4096, 0, KINDS_ALL, "arguments", "arguments", NULL},
-    TEXT(31, detail, 512, "detail", "detail"),
+    {30, FIELD_JSON, AT(arguments), ARGUMENTS_MAX, 0, KINDS_ALL, "arguments", "arguments", NULL,
+     false},
+    FREE_TEXT(31, detail, 512, "detail", "detail"),
 };
 
 /* Texts of identifiers: what is written into subjects, file names and queries elsewhere. */
@@ -214,10 +225,15 @@ static int encode_text(const struct audit_record *r, const struct field *f, stru
 {
     const char *text = text_of(r, f);
     uint8_t header[FIELD_HEADER] = {f->number};
+    char omitted[48];
     size_t len;
 
     if (text == NULL || text[0] == '\0')
         return 0;
+    if (f->type == FIELD_JSON && strnlen(text, f->len_max + 1u) > f->len_max) {
+        (void)snprintf(omitted, sizeof(omitted), "{\"omitted_bytes\":%zu}", strlen(text));
+        text = omitted;
+    }
     len = cut_len(text, f->len_max);
     if (!is_text_valid(f, text, len))
         return -EINVAL;
@@ -417,7 +433,15 @@ static void write_text(const struct audit_record *r, const struct field *f, cons
 
     if (text == NULL && !(f->kinds_always & KIND(r->kind)))
         return;
-    json_put_str(j, key, text != NULL ? text : "");
+    json_key(j, key);
+    if (text == NULL)
+        json_str(j, "");
+    else if (f->type == FIELD_JSON)
+        redact_json(bytes_of_str(text), j);
+    else if (f->is_free)
+        redact_text(bytes_of_str(text), j);
+    else
+        json_str(j, text);
 }
 
 static void write_number(const struct audit_record *r, const struct field *f,
@@ -462,4 +486,208 @@ void record_members(const struct audit_record *r, enum record_naming naming, str
         else
             write_number(r, f, naming, key, j);
     }
+}
+
+bool record_is_span(const struct audit_record *r)
+{
+    return r->kind == AUDIT_START || r->kind == AUDIT_STOP || r->kind == AUDIT_EXEC ||
+           r->kind == AUDIT_EXIT || r->kind == AUDIT_SPAN;
+}
+
+static int read_text(const struct field *f, const struct json *v, struct record_text *t)
+{
+    const char *text;
+    struct bytes raw;
+
+    if (f->type == FIELD_JSON) {
+        raw = json_text(v);
+        t->arguments = strndup((const char *)raw.data, raw.len);
+        if (t->arguments == NULL)
+            return -ENOMEM;
+        text = t->arguments;
+    } else {
+        if (json_read_str(v, &text) < 0)
+            return -EINVAL;
+        if (text[0] == '\0')
+            return 0;
+        if (!is_text_valid(f, text, strlen(text)))
+            return -EINVAL;
+    }
+    memcpy((uint8_t *)&t->r + f->offset, &text, sizeof(text));
+    return 0;
+}
+
+static int read_endpoint(const struct field *f, const struct json *object, const struct json *v,
+                         enum record_naming naming, struct record_text *t)
+{
+    bool is_src = f->offset == AT(src);
+    const struct json *port =
+        json_get(object, is_src ? (naming == RECORD_LINE ? "src_port" : "srcPort")
+                                : (naming == RECORD_LINE ? "dst_port" : "dstPort"));
+    struct endpoint e = {0};
+    const char *text;
+    uint64_t number = 0;
+
+    if (json_read_str(v, &text) < 0 || (text[0] != '\0' && ip_parse(bytes_of_str(text), &e.ip) < 0))
+        return -EINVAL;
+    if (port != NULL && (json_read_u64(port, &number) < 0 || number > UINT16_MAX))
+        return -EINVAL;
+    e.port = (uint16_t)number;
+    memcpy((uint8_t *)&t->r + f->offset, &e, sizeof(e));
+    return 0;
+}
+
+static int read_number(const struct field *f, const struct json *v, struct record_text *t)
+{
+    uint8_t *to = (uint8_t *)&t->r + f->offset;
+    const char *text;
+    uint64_t count;
+    int64_t number;
+    int32_t narrow;
+    double ms;
+    bool flag;
+
+    switch ((enum field_type)f->type) {
+    case FIELD_TIME:
+        if (json_read_str(v, &text) < 0 || wall_parse(bytes_of_str(text), &number) < 0)
+            return -EINVAL;
+        memcpy(to, &number, sizeof(number));
+        return 0;
+    case FIELD_BOOL:
+        if (json_read_bool(v, &flag) < 0)
+            return -EINVAL;
+        memcpy(to, &flag, sizeof(flag));
+        return 0;
+    case FIELD_PID:
+    case FIELD_STATUS:
+        if (json_read_i64(v, &number) < 0 || number < INT32_MIN || number > INT32_MAX)
+            return -EINVAL;
+        narrow = (int32_t)number;
+        memcpy(to, &narrow, sizeof(narrow));
+        return 0;
+    case FIELD_COUNT:
+        if (json_read_u64(v, &count) < 0)
+            return -EINVAL;
+        memcpy(to, &count, sizeof(count));
+        return 0;
+    case FIELD_DURATION:
+        if (json_read_double(v, &ms) < 0 || ms < 0 || ms > 1e12)
+            return -EINVAL;
+        number = (int64_t)(ms * 1e6 + 0.5);
+        memcpy(to, &number, sizeof(number));
+        return 0;
+    case FIELD_TEXT:
+    case FIELD_JSON:
+    case FIELD_ENDPOINT:
+        break;
+    }
+    return -EINVAL;
+}
+
+static int read_kind(const struct json *object, struct record_text *t)
+{
+    const struct json *kind = json_get(object, "kind");
+
+    for (unsigned i = 0; i < AUDIT_KINDS; i++)
+        if (json_is_str(kind, record_kind_name((enum audit_kind)i))) {
+            t->r.kind = (enum audit_kind)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int read_place(const struct json *object, struct record_text *t)
+{
+    const struct json *chain = json_get(object, "chain");
+    const char *text;
+
+    if (chain == NULL)
+        return 0;
+    if (json_read_str(chain, &text) < 0 || strlen(text) != CHAIN_ID_LEN ||
+        json_read_u64(json_get(object, "seq"), &t->seq) < 0)
+        return -EINVAL;
+    memcpy(t->chain, text, CHAIN_ID_LEN);
+    return 0;
+}
+
+static int read_members(const struct json *object, enum record_naming naming, struct record_text *t,
+                        struct why *why)
+{
+    if (read_kind(object, t) < 0)
+        return why_set(why, -EINVAL, "it has no \"kind\" that is known");
+    if (read_place(object, t) < 0)
+        return why_set(why, -EINVAL, "\"chain\" and \"seq\" do not belong together");
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
+        const struct field *f = &fields[i];
+        const char *key = naming == RECORD_LINE ? f->line_key : f->stream_key;
+        const struct json *v = json_get(object, key);
+        int err;
+
+        if (v == NULL)
+            continue;
+        if (f->type == FIELD_TEXT || f->type == FIELD_JSON)
+            err = read_text(f, v, t);
+        else if (f->type == FIELD_ENDPOINT)
+            err = read_endpoint(f, object, v, naming, t);
+        else
+            err = read_number(f, v, t);
+        if (err < 0)
+            return why_set(why, err, "the value of \"%s\" is not of its kind", key);
+    }
+    return 0;
+}
+
+int record_read(struct bytes json, enum record_naming naming, struct record_text *ret,
+                struct why *why)
+{
+    const struct json_limits limits = {.bytes = AUDIT_LINE_MAX};
+    struct record_text t = {.r = {.duration_ns = -1}};
+    int err = json_parse(json, &limits, &t.doc, why);
+
+    if (err < 0)
+        return err;
+    err = read_members(json_root(t.doc), naming, &t, why);
+    if (err < 0) {
+        record_text_done(&t);
+        return err;
+    }
+    *ret = t;
+    return 0;
+}
+
+void record_text_done(struct record_text *t)
+{
+    json_free(t->doc);
+    free(t->arguments);
+    *t = (struct record_text){0};
+}
+
+int record_payload(const struct audit_record *r, const char *chain, uint64_t seq,
+                   const uint8_t *hash, struct buf *ret)
+{
+    int64_t took_ns = (KINDS_ENDS & KIND(r->kind)) && r->duration_ns > 0 ? r->duration_ns : 0;
+    char hex[HASH_HEX_LEN + 1];
+    char time[RFC3339_CAP];
+    char id[64];
+    struct json_out j;
+
+    (void)snprintf(id, sizeof(id), "%s-%llu", chain, (unsigned long long)seq);
+    json_out_init(&j, ret);
+    json_open_object(&j);
+    json_put_str(&j, "id", id);
+    if (record_is_span(r)) {
+        wall_print(r->wall_ns > took_ns ? r->wall_ns - took_ns : 0, time);
+        json_put_str(&j, "startedAt", time);
+    } else {
+        json_put_u64(&j, "bytes", r->bytes_out + r->bytes_in);
+    }
+    record_members(r, RECORD_STREAM, &j);
+    json_put_str(&j, "chain", chain);
+    json_put_u64(&j, "seq", seq);
+    if (hash != NULL) {
+        hash_hex(hash, hex);
+        json_put_str(&j, "hash", hex);
+    }
+    json_close_object(&j);
+    return buf_error(ret);
 }

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+#include "base/must.h"
+
 #define NS_PER_S  INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_US INT64_C(1000)
@@ -33,6 +36,10 @@ int64_t wall_now_ns(void);
 
 /** wall_print() - Write @wall_ns as RFC 3339 in UTC with nine digits of fraction into @ret. */
 void wall_print(int64_t wall_ns, char ret[static RFC3339_CAP]);
+
+/** wall_parse() - Read an RFC 3339 time with seconds, up to nine digits of fraction, and `Z` or an
+ * offset such as `+01:00`. @text is borrowed. Errors: -EINVAL not such a time, or before 1970. */
+int wall_parse(struct bytes text, int64_t *ret_wall_ns) MUST_USE;
 
 static inline struct mono mono_add_ns(struct mono t, int64_t ns)
 {

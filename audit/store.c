@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The projection of records into SQLite: one table of spans, one of flows. It is derived data:
+ * every row can be made again from a log or from the stream, and taking the same record twice
+ * changes nothing. A span has two records when it is a program or a sandbox (begin and end);
+ * whichever comes first makes the row, the other completes it.
+ */
+#include "audit/audit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/record.h"
+#include "base/json_out.h"
+#include "base/own.h"
+
+#define LOAD_BUNDLE  2000u /* records in one transaction */
+#define BUSY_MS      5000
+#define ROWS_DEFAULT 50u
+
+/* Migrations: entry i leads from user_version i to i + 1. Never change one that was released. */
+static const char *const migrations[] = {
+    "CREATE TABLE spans("
+    " trace_id TEXT NOT NULL, span_id TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,"
+    " parent_span_id TEXT, agent TEXT NOT NULL, parent TEXT, namespace TEXT, tool TEXT NOT NULL,"
+    " status TEXT NOT NULL, error TEXT, reason TEXT, rule TEXT, mode TEXT, exe TEXT, arguments "
+    "TEXT,"
+    " detail TEXT, started_ns INTEGER NOT NULL, duration_ns INTEGER, pid INTEGER, exit_status "
+    "INTEGER,"
+    " is_ended INTEGER NOT NULL, PRIMARY KEY(trace_id, span_id)) STRICT;"
+    "CREATE INDEX spans_by_start ON spans(started_ns, span_id);"
+    "CREATE INDEX spans_by_agent ON spans(agent, started_ns);"
+    "CREATE INDEX spans_by_parent ON spans(parent) WHERE parent IS NOT NULL;"
+    "CREATE TABLE flows("
+    " id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, span_id TEXT, agent TEXT NOT NULL,"
+    " is_decision INTEGER NOT NULL, time_ns INTEGER NOT NULL, duration_ns INTEGER, direction TEXT,"
+    " protocol TEXT, src_ip TEXT, src_port INTEGER, dst_ip TEXT, dst_port INTEGER, name TEXT,"
+    " verdict TEXT NOT NULL, would_deny INTEGER NOT NULL, rule TEXT, reason TEXT, mode TEXT, "
+    "carrier TEXT,"
+    " peer TEXT, error TEXT, exe TEXT, pid INTEGER, bytes_out INTEGER, bytes_in INTEGER) STRICT;"
+    "CREATE INDEX flows_by_trace ON flows(trace_id, time_ns);"
+    "CREATE INDEX flows_by_time ON flows(time_ns, id);"
+    "CREATE INDEX flows_by_agent ON flows(agent, time_ns);"
+    "CREATE TABLE sources(path TEXT PRIMARY KEY, device INTEGER NOT NULL, inode INTEGER NOT NULL,"
+    " offset INTEGER NOT NULL) STRICT;",
+};
+
+enum statement {
+    PUT_SPAN,
+    PUT_FLOW,
+    GET_SOURCE,
+    PUT_SOURCE,
+    LIST_TRACES,
+    LIST_SPANS,
+    LIST_FLOWS,
+    LIST_CHILDREN,
+    STATEMENTS
+};
+
+/* Filters: ?1 trace, ?2 agent, ?3 verdict, ?4 from, ?5 to, ?6 before time, ?7 before id, ?8 limit.
+ * Each is NULL or 0 when it does not matter. */
+#define PAGE(time, id)                                                                             \
+    " AND (?4 = 0 OR " time " >= ?4) AND (?5 = 0 OR " time " < ?5)"                                \
+    " AND (?6 = 0 OR (" time ", " id ") < (?6, coalesce(?7, '')))"
+
+static const char *const sql[STATEMENTS] = {
+    [PUT_SPAN] =
+        "INSERT INTO spans(trace_id, span_id, id, kind, parent_span_id, agent, parent, namespace, "
+        "tool,"
+        " status, error, reason, rule, mode, exe, arguments, detail, started_ns, duration_ns, pid,"
+        " exit_status, is_ended)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)"
+        " ON CONFLICT(trace_id, span_id) DO UPDATE SET"
+        " id = CASE WHEN excluded.is_ended >= is_ended THEN excluded.id ELSE id END,"
+        " parent_span_id = coalesce(parent_span_id, excluded.parent_span_id),"
+        " parent = coalesce(parent, excluded.parent), namespace = coalesce(namespace, "
+        "excluded.namespace),"
+        " status = CASE WHEN excluded.is_ended > is_ended THEN excluded.status ELSE status END,"
+        " error = coalesce(error, excluded.error), reason = coalesce(reason, excluded.reason),"
+        " rule = coalesce(rule, excluded.rule), mode = coalesce(mode, excluded.mode),"
+        " exe = coalesce(exe, excluded.exe), arguments = coalesce(arguments, excluded.arguments),"
+        " detail = coalesce(detail, excluded.detail), started_ns = min(started_ns, "
+        "excluded.started_ns),"
+        " duration_ns = coalesce(duration_ns, excluded.duration_ns), pid = coalesce(pid, "
+        "excluded.pid),"
+        " exit_status = coalesce(exit_status, excluded.exit_status),"
+        " is_ended = max(is_ended, excluded.is_ended)",
+    [PUT_FLOW] = "INSERT INTO flows(id, trace_id, span_id, agent, is_decision, time_ns, "
+                 "duration_ns, direction,"
+                 " protocol, src_ip, src_port, dst_ip, dst_port, name, verdict, would_deny, rule, "
+                 "reason, mode,"
+                 " carrier, peer, error, exe, pid, bytes_out, bytes_in)"
+                 " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?"
+                 "21,?22,?23,?24,"
+                 "?25,?26) ON CONFLICT(id) DO NOTHING",
+    [GET_SOURCE] = "SELECT device, inode, offset FROM sources WHERE path = ?1",
+    [PUT_SOURCE] = "INSERT INTO sources(path, device, inode, offset) VALUES(?1,?2,?3,?4)"
+                   " ON CONFLICT(path) DO UPDATE SET device = ?2, inode = ?3, offset = ?4",
+    [LIST_TRACES] =
+        "WITH t AS (SELECT trace_id, min(started_ns) AS started FROM spans"
+        " WHERE (?1 IS NULL OR trace_id = ?1) AND (?2 IS NULL OR trace_id IN"
+        " (SELECT trace_id FROM spans WHERE agent = ?2)) AND ?3 IS NULL"
+        " GROUP BY trace_id HAVING true" PAGE(
+            "started", "trace_id") " ORDER BY started DESC, trace_id DESC LIMIT ?8)"
+                                   " SELECT t.trace_id, first.agent, first.parent, t.started,"
+                                   " (SELECT max(started_ns + coalesce(duration_ns, 0)) FROM spans "
+                                   "s WHERE s.trace_id = t.trace_id),"
+                                   " (SELECT count(*) FROM spans s WHERE s.trace_id = t.trace_id),"
+                                   " (SELECT count(*) FROM spans s WHERE s.trace_id = t.trace_id "
+                                   "AND s.status <> 'ok'),"
+                                   " (SELECT count(*) FROM flows f WHERE f.trace_id = t.trace_id "
+                                   "AND NOT f.is_decision),"
+                                   " (SELECT count(*) FROM flows f WHERE f.trace_id = t.trace_id "
+                                   "AND f.verdict = 'drop'),"
+                                   " (SELECT coalesce(sum(bytes_out), 0) FROM flows f WHERE "
+                                   "f.trace_id = t.trace_id),"
+                                   " (SELECT coalesce(sum(bytes_in), 0) FROM flows f WHERE "
+                                   "f.trace_id = t.trace_id)"
+                                   " FROM t LEFT JOIN spans first ON first.rowid ="
+                                   " (SELECT rowid FROM spans s WHERE s.trace_id = t.trace_id "
+                                   "ORDER BY started_ns, span_id LIMIT 1)"
+                                   " ORDER BY t.started DESC, t.trace_id DESC",
+    [LIST_SPANS] =
+        "SELECT id, kind, trace_id, span_id, parent_span_id, agent, parent, namespace, tool, "
+        "status, error,"
+        " reason, rule, mode, exe, arguments, detail, started_ns, coalesce(duration_ns, -1), pid,"
+        " exit_status FROM spans WHERE (?1 IS NULL OR trace_id = ?1) AND (?2 IS NULL OR agent = ?2)"
+        " AND (?3 IS NULL OR status = ?3)" PAGE(
+            "started_ns", "span_id") " ORDER BY started_ns DESC, span_id DESC LIMIT ?8",
+    [LIST_FLOWS] = "SELECT id, trace_id, span_id, agent, is_decision, direction, protocol, src_ip, "
+                   "dst_ip, name,"
+                   " verdict, rule, reason, mode, carrier, peer, error, exe, would_deny, src_port, "
+                   "dst_port, pid,"
+                   " time_ns, coalesce(duration_ns, -1), bytes_out, bytes_in FROM flows"
+                   " WHERE (?1 IS NULL OR trace_id = ?1) AND (?2 IS NULL OR agent = ?2)"
+                   " AND (?3 IS NULL OR verdict = ?3)" PAGE(
+                       "time_ns", "id") " ORDER BY time_ns DESC, id DESC LIMIT ?8",
+    [LIST_CHILDREN] = "SELECT DISTINCT agent FROM spans WHERE parent = ?1 ORDER BY agent",
+};
+
+struct audit_store {
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENTS]; /* prepared at first use */
+    bool is_bundled;
+};
+
+static int error_of(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_CANTOPEN:
+        return -ENOENT;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return -EACCES;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EBADMSG;
+    default:
+        return -EIO;
+    }
+}
+
+static int run(struct audit_store *s, const char *text)
+{
+    return error_of(sqlite3_exec(s->db, text, NULL, NULL, NULL));
+}
+
+static int read_version(struct audit_store *s, int *ret)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW)
+        *ret = sqlite3_column_int(q, 0);
+    (void)sqlite3_finalize(q);
+    return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -EIO : error_of(rc);
+}
+
+static int migrate_locked(struct audit_store *s, struct why *why)
+{
+    const int latest = (int)ARRAY_COUNT(migrations);
+    char set[48];
+    int version = 0;
+    int err = read_version(s, &version);
+
+    if (err < 0)
+        return err;
+    if (version > latest)
+        return why_set(why, -EPROTO,
+                       "the database was made by a newer lattice (schema %d, we know %d)", version,
+                       latest);
+    for (int i = version; err == 0 && i < latest; i++)
+        err = run(s, migrations[i]);
+    (void)snprintf(set, sizeof(set), "PRAGMA user_version = %d", latest);
+    return err < 0 ? err : run(s, set);
+}
+
+static int prepare_database(struct audit_store *s, struct why *why)
+{
+    int err =
+        run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+
+    if (err == 0)
+        err = run(s, "BEGIN IMMEDIATE");
+    if (err < 0)
+        return err;
+    err = migrate_locked(s, why);
+    if (err < 0) {
+        (void)run(s, "ROLLBACK"); /* the first error is the one to tell */
+        return err;
+    }
+    return run(s, "COMMIT");
+}
+
+int audit_store_open(const char *path, struct audit_store **ret, struct why *why)
+{
+    struct audit_store *s = calloc(1, sizeof(*s));
+    mode_t mask;
+    int err;
+
+    if (s == NULL)
+        return why_set(why, -ENOMEM, "out of memory");
+    mask = umask(0077); /* it holds what the logs hold */
+    err = error_of(sqlite3_open_v2(
+        path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL));
+    if (err == 0) {
+        (void)sqlite3_busy_timeout(s->db, BUSY_MS);
+        if (why != NULL)
+            why->text[0] = '\0';
+        err = prepare_database(s, why);
+    }
+    (void)umask(mask);
+    if (err < 0) {
+        if (why == NULL || why->text[0] == '\0')
+            (void)why_set(why, err, "cannot open the database %s: %s", path, sqlite3_errmsg(s->db));
+        audit_store_close(s);
+        return err;
+    }
+    *ret = s;
+    return 0;
+}
+
+void audit_store_close(struct audit_store *s)
+{
+    if (s == NULL)
+        return;
+    for (unsigned i = 0; i < STATEMENTS; i++)
+        (void)sqlite3_finalize(s->statements[i]);
+    (void)sqlite3_close(s->db);
+    free(s);
+}
+
+static sqlite3_stmt *statement(struct audit_store *s, enum statement which)
+{
+    if (s->statements[which] == NULL &&
+        sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which],
+                           NULL) != SQLITE_OK)
+        return NULL;
+    return s->statements[which];
+}
+
+/** Run a statement that returns no rows. */
+static int finish(sqlite3_stmt *q)
+{
+    int rc = sqlite3_step(q);
+
+    (void)sqlite3_reset(q); /* repeats the error of the step */
+    (void)sqlite3_clear_bindings(q);
+    return error_of(rc);
+}
+
+static void bind_text(sqlite3_stmt *q, int i, const char *text)
+{
+    /* A failure of binding (out of memory) shows as a missing NOT NULL value or a lost column; the
+     * lengths are bounded by the record. */
+    (void)sqlite3_bind_text(q, i, text, -1, SQLITE_STATIC);
+}
+
+static void bind_number(sqlite3_stmt *q, int i, int64_t v, bool is_present)
+{
+    if (is_present)
+        (void)sqlite3_bind_int64(q, i, v);
+    else
+        (void)sqlite3_bind_null(q, i);
+}
+
+static const char *or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+static const char *span_kind(const struct audit_record *r)
+{
+    if (r->kind == AUDIT_START || r->kind == AUDIT_STOP)
+        return "sandbox";
+    return r->kind == AUDIT_SPAN ? "tool" : "exec";
+}
+
+static const char *span_status(const struct audit_record *r)
+{
+    if (r->status != NULL)
+        return r->status;
+    return r->kind == AUDIT_STOP && (r->exit_status != 0 || r->error != NULL) ? "error" : "ok";
+}
+
+static int put_span(struct audit_store *s, const struct audit_record *r, const char *id)
+{
+    sqlite3_stmt *q = statement(s, PUT_SPAN);
+    bool is_ended = r->kind == AUDIT_STOP || r->kind == AUDIT_EXIT || r->kind == AUDIT_SPAN;
+    bool has_duration = is_ended && r->duration_ns >= 0;
+    char tool[AUDIT_NAME_MAX + 16];
+
+    if (q == NULL)
+        return -EIO;
+    (void)snprintf(tool, sizeof(tool), "sandbox:%s", or_empty(r->identity));
+    bind_text(q, 1, or_empty(r->trace_id));
+    bind_text(q, 2, r->span_id != NULL ? r->span_id : id);
+    bind_text(q, 3, id);
+    bind_text(q, 4, span_kind(r));
+    bind_text(q, 5, r->parent_span_id);
+    bind_text(q, 6, or_empty(r->identity));
+    bind_text(q, 7, r->parent_id);
+    bind_text(q, 8, r->namespace_id);
+    bind_text(q, 9, r->kind == AUDIT_START || r->kind == AUDIT_STOP ? tool : or_empty(r->tool));
+    bind_text(q, 10, span_status(r));
+    bind_text(q, 11, r->error);
+    bind_text(q, 12, r->reason);
+    bind_text(q, 13, r->rule);
+    bind_text(q, 14, r->mode);
+    bind_text(q, 15, r->exe);
+    bind_text(q, 16, r->arguments);
+    bind_text(q, 17, r->detail);
+    bind_number(q, 18, r->wall_ns - (has_duration ? r->duration_ns : 0), true);
+    bind_number(q, 19, r->duration_ns, has_duration);
+    bind_number(q, 20, r->pid, r->pid > 0);
+    bind_number(q, 21, r->exit_status, r->kind == AUDIT_STOP || r->kind == AUDIT_EXIT);
+    bind_number(q, 22, is_ended, true);
+    return finish(q);
+}
+
+static int put_flow(struct audit_store *s, const struct audit_record *r, const char *id)
+{
+    sqlite3_stmt *q = statement(s, PUT_FLOW);
+    char src[IP_TEXT_CAP];
+    char dst[IP_TEXT_CAP];
+
+    if (q == NULL)
+        return -EIO;
+    bind_text(q, 1, id);
+    bind_text(q, 2, or_empty(r->trace_id));
+    bind_text(q, 3, r->span_id != NULL ? r->span_id : r->parent_span_id);
+    bind_text(q, 4, or_empty(r->identity));
+    bind_number(q, 5, r->kind == AUDIT_DECISION, true);
+    bind_number(q, 6, r->wall_ns, true);
+    bind_number(q, 7, r->duration_ns, r->kind == AUDIT_FLOW && r->duration_ns >= 0);
+    bind_text(q, 8, r->direction);
+    bind_text(q, 9, r->protocol);
+    bind_text(q, 10, r->src.ip.family != IP_NONE ? ip_print(&r->src.ip, src) : NULL);
+    bind_number(q, 11, r->src.port, r->src.port != 0);
+    bind_text(q, 12, r->dst.ip.family != IP_NONE ? ip_print(&r->dst.ip, dst) : NULL);
+    bind_number(q, 13, r->dst.port, true);
+    bind_text(q, 14, r->name);
+    bind_text(q, 15, or_empty(r->verdict));
+    bind_number(q, 16, r->would_deny, true);
+    bind_text(q, 17, r->rule);
+    bind_text(q, 18, r->reason);
+    bind_text(q, 19, r->mode);
+    bind_text(q, 20, r->carrier);
+    bind_text(q, 21, r->peer);
+    bind_text(q, 22, r->error);
+    bind_text(q, 23, r->exe);
+    bind_number(q, 24, r->pid, r->pid > 0);
+    bind_number(q, 25, (int64_t)(r->bytes_out & INT64_MAX), true);
+    bind_number(q, 26, (int64_t)(r->bytes_in & INT64_MAX), true);
+    return finish(q);
+}
+
+static int put_record(struct audit_store *s, const struct audit_record *r, const char *chain,
+                      uint64_t seq)
+{
+    char id[64];
+
+    (void)snprintf(id, sizeof(id), "%s-%" PRIu64, chain, seq);
+    return record_is_span(r) ? put_span(s, r, id) : put_flow(s, r, id);
+}
+
+int audit_store_begin(struct audit_store *s)
+{
+    int err = s->is_bundled ? 0 : run(s, "BEGIN IMMEDIATE");
+
+    s->is_bundled = s->is_bundled || err == 0;
+    return err;
+}
+
+int audit_store_commit(struct audit_store *s)
+{
+    int err = s->is_bundled ? run(s, "COMMIT") : 0;
+
+    if (err < 0)
+        (void)run(s, "ROLLBACK"); /* all of the bundle or nothing; the caller hears of it */
+    s->is_bundled = false;
+    return err;
+}
+
+int audit_store_put(struct audit_store *s, struct bytes payload, struct why *why)
+{
+    struct record_text t;
+    int err = record_read(payload, RECORD_STREAM, &t, why);
+
+    if (err < 0)
+        return err;
+    if (t.chain[0] == '\0')
+        err = why_set(why, -EINVAL, "it has no \"chain\" and \"seq\"");
+    else
+        err = put_record(s, &t.r, t.chain, t.seq);
+    record_text_done(&t);
+    return err;
+}
+
+static int find_source(struct audit_store *s, const char *path, const struct stat *st,
+                       uint64_t *ret_offset)
+{
+    sqlite3_stmt *q = statement(s, GET_SOURCE);
+    int rc;
+
+    *ret_offset = 0;
+    if (q == NULL)
+        return -EIO;
+    bind_text(q, 1, path);
+    rc = sqlite3_step(q);
+    /* Another file under the same name, or one that was cut, is read anew. */
+    if (rc == SQLITE_ROW && sqlite3_column_int64(q, 0) == (int64_t)st->st_dev &&
+        sqlite3_column_int64(q, 1) == (int64_t)st->st_ino &&
+        sqlite3_column_int64(q, 2) <= st->st_size)
+        *ret_offset = (uint64_t)sqlite3_column_int64(q, 2);
+    (void)sqlite3_reset(q);
+    return error_of(rc);
+}
+
+static int remember_source(struct audit_store *s, const char *path, const struct stat *st,
+                           uint64_t offset)
+{
+    sqlite3_stmt *q = statement(s, PUT_SOURCE);
+
+    if (q == NULL)
+        return -EIO;
+    bind_text(q, 1, path);
+    bind_number(q, 2, (int64_t)st->st_dev, true);
+    bind_number(q, 3, (int64_t)st->st_ino, true);
+    bind_number(q, 4, (int64_t)offset, true);
+    return finish(q);
+}
+
+struct load {
+    struct audit_store *store;
+    const char *path;
+    struct stat st;
+    uint64_t offset;
+    int64_t taken;
+    uint64_t skipped;
+};
+
+static void roll_back(struct audit_store *s)
+{
+    (void)run(s, "ROLLBACK"); /* fails only when the error before has rolled back already */
+    s->is_bundled = false;
+}
+
+/** One bundle. Returns 1 when more may follow, 0 at the end. */
+static int load_bundle(struct load *l, struct audit_reader *reader, struct why *why)
+{
+    int got = 1;
+    int err = audit_store_begin(l->store);
+
+    for (unsigned i = 0; err == 0 && i < LOAD_BUNDLE; i++) {
+        struct audit_entry entry;
+
+        got = audit_reader_next(reader, &entry, why);
+        if (got == -EBADMSG) {
+            l->skipped++;
+            continue;
+        }
+        if (got <= 0)
+            break;
+        if (entry.chain[0] == '\0') {
+            l->skipped++;
+            continue;
+        }
+        err = put_record(l->store, &entry.record, entry.chain, entry.seq);
+        l->offset = entry.end_offset;
+        l->taken++;
+    }
+    if (err == 0)
+        err = remember_source(l->store, l->path, &l->st, l->offset);
+    if (err == 0)
+        err = audit_store_commit(l->store);
+    else
+        roll_back(l->store);
+    return err < 0 ? err : got == -EBADMSG ? 1 : got;
+}
+
+int64_t audit_store_load(struct audit_store *s, const char *log_path, uint64_t *ret_skipped,
+                         struct why *why)
+{
+    struct load l = {.store = s, .path = log_path};
+    struct audit_reader *reader = NULL;
+    int err;
+
+    must(!s->is_bundled);
+    if (stat(log_path, &l.st) < 0)
+        return why_set(why, -errno, "cannot read %s: %s", log_path, strerror(errno));
+    err = find_source(s, log_path, &l.st, &l.offset);
+    if (err == 0)
+        err = audit_reader_open(log_path, l.offset, &reader, why);
+    if (err < 0)
+        return err;
+    do
+        err = load_bundle(&l, reader, why);
+    while (err == 1);
+    audit_reader_close(reader);
+    if (ret_skipped != NULL)
+        *ret_skipped = l.skipped;
+    return err < 0 ? err : l.taken;
+}
+
+static sqlite3_stmt *begin_list(struct audit_store *s, enum statement which,
+                                const struct audit_filter *f)
+{
+    sqlite3_stmt *q = statement(s, which);
+
+    if (q == NULL)
+        return NULL;
+    bind_text(q, 1, f->trace_id);
+    bind_text(q, 2, f->agent);
+    bind_text(q, 3, f->verdict);
+    bind_number(q, 4, f->from_ns, true);
+    bind_number(q, 5, f->to_ns, true);
+    bind_number(q, 6, f->before_ns, true);
+    bind_text(q, 7, f->before_id);
+    bind_number(q, 8,
+                f->limit == 0               ? ROWS_DEFAULT
+                : f->limit < AUDIT_ROWS_MAX ? f->limit
+                                            : AUDIT_ROWS_MAX,
+                true);
+    return q;
+}
+
+static int end_list(sqlite3_stmt *q, int rc, int err)
+{
+    (void)sqlite3_reset(q); /* repeats the error of the last step */
+    (void)sqlite3_clear_bindings(q);
+    return err < 0 ? err : error_of(rc);
+}
+
+static const char *text_at(sqlite3_stmt *q, int i)
+{
+    return (const char *)sqlite3_column_text(q, i);
+}
+
+static uint64_t count_at(sqlite3_stmt *q, int i)
+{
+    return (uint64_t)sqlite3_column_int64(q, i);
+}
+
+int audit_store_traces(struct audit_store *s, const struct audit_filter *f,
+                       int (*row)(void *self, const struct audit_trace_row *r), void *self)
+{
+    sqlite3_stmt *q = begin_list(s, LIST_TRACES, f);
+    int err = 0;
+    int rc;
+
+    if (q == NULL)
+        return -EIO;
+    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
+        const struct audit_trace_row r = {
+            .trace_id = text_at(q, 0),
+            .agent = text_at(q, 1),
+            .parent = text_at(q, 2),
+            .started_ns = sqlite3_column_int64(q, 3),
+            .ended_ns = sqlite3_column_int64(q, 4),
+            .spans = count_at(q, 5),
+            .failed = count_at(q, 6),
+            .flows = count_at(q, 7),
+            .dropped = count_at(q, 8),
+            .bytes_out = count_at(q, 9),
+            .bytes_in = count_at(q, 10),
+        };
+
+        err = row(self, &r);
+    }
+    return end_list(q, rc, err);
+}
+
+int audit_store_spans(struct audit_store *s, const struct audit_filter *f,
+                      int (*row)(void *self, const struct audit_span_row *r), void *self)
+{
+    sqlite3_stmt *q = begin_list(s, LIST_SPANS, f);
+    int err = 0;
+    int rc;
+
+    if (q == NULL)
+        return -EIO;
+    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
+        const struct audit_span_row r = {
+            .id = text_at(q, 0),
+            .kind = text_at(q, 1),
+            .trace_id = text_at(q, 2),
+            .span_id = text_at(q, 3),
+            .parent_span_id = text_at(q, 4),
+            .agent = text_at(q, 5),
+            .parent = text_at(q, 6),
+            .namespace_id = text_at(q, 7),
+            .tool = text_at(q, 8),
+            .status = text_at(q, 9),
+            .error = text_at(q, 10),
+            .reason = text_at(q, 11),
+            .rule = text_at(q, 12),
+            .mode = text_at(q, 13),
+            .exe = text_at(q, 14),
+            .arguments = text_at(q, 15),
+            .detail = text_at(q, 16),
+            .started_ns = sqlite3_column_int64(q, 17),
+            .duration_ns = sqlite3_column_int64(q, 18),
+            .pid = sqlite3_column_int(q, 19),
+            .exit_status = sqlite3_column_int(q, 20),
+        };
+
+        err = row(self, &r);
+    }
+    return end_list(q, rc, err);
+}
+
+int audit_store_flows(struct audit_store *s, const struct audit_filter *f,
+                      int (*row)(void *self, const struct audit_flow_row *r), void *self)
+{
+    sqlite3_stmt *q = begin_list(s, LIST_FLOWS, f);
+    int err = 0;
+    int rc;
+
+    if (q == NULL)
+        return -EIO;
+    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
+        const struct audit_flow_row r = {
+            .id = text_at(q, 0),
+            .trace_id = text_at(q, 1),
+            .span_id = text_at(q, 2),
+            .agent = text_at(q, 3),
+            .is_decision = sqlite3_column_int(q, 4) != 0,
+            .direction = text_at(q, 5),
+            .protocol = text_at(q, 6),
+            .src_ip = text_at(q, 7),
+            .dst_ip = text_at(q, 8),
+            .name = text_at(q, 9),
+            .verdict = text_at(q, 10),
+            .rule = text_at(q, 11),
+            .reason = text_at(q, 12),
+            .mode = text_at(q, 13),
+            .carrier = text_at(q, 14),
+            .peer = text_at(q, 15),
+            .error = text_at(q, 16),
+            .exe = text_at(q, 17),
+            .would_deny = sqlite3_column_int(q, 18) != 0,
+            .src_port = (uint16_t)sqlite3_column_int(q, 19),
+            .dst_port = (uint16_t)sqlite3_column_int(q, 20),
+            .pid = sqlite3_column_int(q, 21),
+            .time_ns = sqlite3_column_int64(q, 22),
+            .duration_ns = sqlite3_column_int64(q, 23),
+            .bytes_out = count_at(q, 24),
+            .bytes_in = count_at(q, 25),
+        };
+
+        err = row(self, &r);
+    }
+    return end_list(q, rc, err);
+}
+
+int audit_store_children(struct audit_store *s, const char *parent,
+                         int (*agent)(void *self, const char *agent), void *self)
+{
+    sqlite3_stmt *q = statement(s, LIST_CHILDREN);
+    int err = 0;
+    int rc;
+
+    if (q == NULL)
+        return -EIO;
+    bind_text(q, 1, parent);
+    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0)
+        err = agent(self, text_at(q, 0));
+    return end_list(q, rc, err);
+}

@@ -7,7 +7,8 @@
  *
  * lwIP keeps its state in globals, so a process has at most one struct netstack.
  *
- * Lifecycle: netstack_new → flow_… and dgram_… → netstack_free (ends what is left).
+ * Lifecycle: netstack_new → flow_… and dgram_… → netstack_free (ends what is left). The stack takes
+ * the loop's end-of-turn call (loop_set_turn) for itself.
  */
 #ifndef NETSTACK_NETSTACK_H
 #define NETSTACK_NETSTACK_H
@@ -71,6 +72,8 @@ struct netstack_server {
     void *self;
     /** A SYN arrived and is held. Answer, now or later, with flow_accept() or flow_refuse(). */
     void (*tcp_open)(void *self, struct flow *f, const struct netstack_inbound *who);
+    /** The peer gave up before the held SYN was answered; the flow is gone afterwards. */
+    void (*tcp_cancel)(void *self, struct flow *f);
     /** A datagram arrived. Answer it with netstack_udp_reply(). @payload is borrowed. */
     void (*udp_input)(void *self, const struct netstack_inbound *who, struct bytes payload);
 };
@@ -105,6 +108,11 @@ int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_po
 /** flow_attach() - After opened(0): relay between the flow and @stream_fd, a non-blocking stream
  * socket (taken). Half-close and reset pass both ways. */
 int flow_attach(struct flow *f, int stream_fd) MUST_USE;
+/** flow_attach_canary() - As flow_attach(), for an AF_UNIX stream whose first queued byte is not
+ * data but a stand-in: one byte is always left unread, so that a reset can be told to the agent as
+ * ECONNRESET (closing with unread bytes does that). The agent's end must have sent that byte
+ * already. */
+int flow_attach_canary(struct flow *f, int stream_fd) MUST_USE;
 /** flow_abort() - End the flow now with a reset; closed() is called before this returns, unless
  * opened() had not been called: then nothing is called. */
 void flow_abort(struct flow *f);
@@ -112,7 +120,8 @@ int flow_local(const struct flow *f, struct endpoint *ret) MUST_USE;
 int flow_remote(const struct flow *f, struct endpoint *ret) MUST_USE;
 
 /** Gateway: let the held SYN be answered, and relay to the connected host socket @stream_fd
- * (taken). */
+ * (taken). Of @events only closed() is called, exactly once. Errors: -ENOBUFS, -errno of watching:
+ * the SYN was refused, the flow is gone, nothing is called. */
 int flow_accept(struct flow *f, int stream_fd, const struct flow_events *events,
                 void *self) MUST_USE;
 /** Gateway: answer the held SYN: -ECONNREFUSED and -EACCES with a reset, others with ICMP
@@ -140,6 +149,23 @@ void dgram_close(struct dgram *d);
 /** Gateway: send @payload to a peer's inner address as if it came from @src. */
 int netstack_udp_reply(struct netstack *ns, const struct endpoint *src, const struct endpoint *dst,
                        struct bytes payload) MUST_USE;
+/** Gateway: tell a peer's inner address @dst that its datagram to @src failed: -ECONNREFUSED (ICMP
+ * port unreachable), -ENETUNREACH, -EACCES (prohibited), others host unreachable. */
+int netstack_udp_unreachable(struct netstack *ns, const struct endpoint *src,
+                             const struct endpoint *dst, int err) MUST_USE;
+
+/** What is in use now; for metrics and leak checks. */
+struct netstack_usage {
+    uint32_t flows;
+    uint32_t dgrams;
+    uint32_t connections;    /* lwIP's: also those that only finish, or wait in TIME_WAIT */
+    uint64_t lwip_bytes;     /* memory that lwIP holds */
+    uint64_t datagrams_sent; /* on the tunnel's socket */
+    uint64_t datagrams_received;
+    uint64_t send_failed; /* datagrams that the kernel did not take */
+    uint64_t trains;      /* system calls that sent them */
+};
+void netstack_usage(const struct netstack *ns, struct netstack_usage *ret);
 
 /*
  * DNS, the codec only (sans-I/O): RFC 1035 messages of the sandbox's own resolver. Strict: one

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Datagram sockets of --direct: one host UDP socket each, never connected, so that it can talk to
+ * many. ICMP errors come back through the socket's error queue (ip(7), IP_RECVERR) and name their
+ * target.
+ */
+#include "netstack/dgram.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "netstack/stack.h"
+
+#define RECEIVES_PER_WAKEUP 64
+
+/** Take one error from the queue and tell the owner. Returns false when there is none. */
+static bool take_error(struct dgram *d)
+{
+    struct sockaddr_storage to;
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[512];
+    } control;
+    struct msghdr msg = {.msg_name = &to,
+                         .msg_namelen = sizeof(to),
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    struct endpoint target;
+
+    if (recvmsg(d->watch.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        return false;
+    if (d->events->failed == NULL ||
+        endpoint_from_sockaddr(bytes_of(&to, msg.msg_namelen), &target) < 0)
+        return true;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+        struct sock_extended_err ee;
+
+        if (!((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+              (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)))
+            continue;
+        memcpy(&ee, CMSG_DATA(c), sizeof(ee));
+        if (ee.ee_errno != 0) {
+            d->events->failed(d->self, d, &target, -(int)ee.ee_errno);
+            break; /* the owner may have closed the socket */
+        }
+    }
+    return true;
+}
+
+/** Receive one datagram and hand it on. Returns false when there is none. */
+static bool take_datagram(struct dgram *d)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    struct endpoint from;
+    uint8_t *buffer = d->ns->dgrams->buffer;
+    ssize_t got = recvfrom(d->watch.fd, buffer, DGRAM_PAYLOAD_MAX, 0, (struct sockaddr *)&sa, &len);
+
+    if (got < 0)
+        return errno != EAGAIN; /* a pending ICMP error: its details are in the error queue */
+    if (endpoint_from_sockaddr(bytes_of(&sa, len), &from) == 0)
+        d->events->received(d->self, d, &from, bytes_of(buffer, (size_t)got));
+    return true;
+}
+
+static void host_ready(void *self, uint32_t events)
+{
+    struct dgram *d = self;
+    uint64_t serial = d->watch.serial_;
+    bool more = true;
+
+    for (unsigned i = 0; more && i < RECEIVES_PER_WAKEUP; i++) {
+        more = ((events & EPOLLERR) != 0 && take_error(d));
+        if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
+            return; /* closed by its owner */
+        more = take_datagram(d) || more;
+        if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
+            return;
+    }
+}
+
+int host_dgram_open(struct dgram *d, uint16_t local_port)
+{
+    static const int on = 1;
+    bool is_v4 = d->family == IP_V4;
+    auto_fd fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct endpoint local = {.ip = ip_any(d->family), .port = local_port};
+    struct sockaddr_storage sa;
+    socklen_t len = endpoint_to_sockaddr(&local, &sa);
+    int err;
+
+    if (fd < 0)
+        return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
+    if (!is_v4)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    if (setsockopt(fd, is_v4 ? IPPROTO_IP : IPPROTO_IPV6, is_v4 ? IP_RECVERR : IPV6_RECVERR, &on,
+                   sizeof(on)) < 0 ||
+        bind(fd, (struct sockaddr *)&sa, len) < 0)
+        return -errno;
+    len = sizeof(sa);
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+        return -errno;
+    err = endpoint_from_sockaddr(bytes_of(&sa, len), &d->local);
+    if (err < 0)
+        return err;
+    d->watch = (struct loop_watch){.fd = fd, .ready = host_ready, .self = d};
+    err = loop_watch(d->ns->loop, &d->watch, EPOLLIN);
+    if (err < 0) {
+        d->watch.fd = -1;
+        return err;
+    }
+    (void)take_fd(&fd);
+    return 0;
+}
+
+int host_dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = endpoint_to_sockaddr(dst, &sa);
+
+    /* A pending ICMP error of an earlier datagram is returned, once, by whatever call comes next;
+     * its details stay in the error queue. It says nothing about this datagram. */
+    for (unsigned attempt = 0; attempt < 8; attempt++) {
+        if (sendto(d->watch.fd, payload.data, payload.len, MSG_NOSIGNAL, (struct sockaddr *)&sa,
+                   len) >= 0)
+            return 0;
+        if (errno == EAGAIN)
+            return -ENOBUFS;
+        if (errno != EINTR && errno != ECONNREFUSED && errno != EHOSTUNREACH)
+            return -errno;
+    }
+    return -errno;
+}
+
+void host_dgram_close(struct dgram *d)
+{
+    if (d->watch.fd < 0)
+        return;
+    loop_unwatch(d->ns->loop, &d->watch);
+    (void)close(d->watch.fd);
+    d->watch.fd = -1;
+}

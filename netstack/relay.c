@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pump between a flow's near end, a stream descriptor of ours, and its carrier. It passes on
+ * bytes, ends of stream, and resets, both ways, and reads from an end only what the other end can
+ * take. It refuses to buffer: at most one chunk a direction waits here; the rest stays in the two
+ * sockets.
+ *
+ * The near end is watched edge-triggered, once, for everything. An edge only sets a flag; the flags
+ * are cleared when a call says EAGAIN, or moves less than it was asked for.
+ *
+ * A near end of AF_UNIX tells its peer of a reset only if unread bytes are queued when it is
+ * closed. So a near end attached with flow_attach_canary() always keeps one byte in its queue: the
+ * first byte there is a stand-in, later the last byte that was already passed on. It is drained
+ * before an orderly close.
+ */
+#include "netstack/flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "netstack/stack.h"
+
+int leftover_keep(struct leftover *l, const uint8_t *data, size_t len)
+{
+    must(l->data == NULL && len > 0 && len <= RELAY_CHUNK);
+    l->data = malloc(len);
+    if (l->data == NULL)
+        return -ENOMEM;
+    memcpy(l->data, data, len);
+    l->at = 0;
+    l->len = len;
+    return 0;
+}
+
+void leftover_drop(struct leftover *l)
+{
+    free(l->data);
+    *l = (struct leftover){0};
+}
+
+static void near_ready(void *self, uint32_t events)
+{
+    struct flow *f = self;
+
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        f->near_readable = true;
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
+        f->near_writable = true;
+    f->near_rdhup |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+    f->near_hup |= (events & EPOLLHUP) != 0;
+    f->near_err |= (events & EPOLLERR) != 0;
+    flow_queue(f);
+}
+
+int relay_start(struct flow *f, int fd)
+{
+    int domain = AF_UNIX;
+    socklen_t len = sizeof(domain);
+    int err = io_set_nonblock(fd);
+
+    if (err < 0)
+        return err;
+    (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain,
+                     &len); /* not a socket: handled as AF_UNIX */
+    f->near_is_tcp = domain != AF_UNIX;
+    f->near = (struct loop_watch){.fd = fd, .ready = near_ready, .self = f};
+    err = loop_watch(f->ns->loop, &f->near, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    if (err < 0) {
+        f->near.fd = -1;
+        return err;
+    }
+    f->near_readable = true;
+    f->near_writable = true;
+    return 0;
+}
+
+void relay_stop(struct flow *f, bool reset)
+{
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    char kept;
+
+    leftover_drop(&f->out);
+    if (f->near.fd < 0)
+        return;
+    loop_unwatch(f->ns->loop, &f->near);
+    if (reset && f->near_is_tcp)
+        (void)setsockopt(f->near.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    if (!reset && f->near_keeps_byte)
+        (void)recv(f->near.fd, &kept, 1, MSG_DONTWAIT);
+    (void)close(f->near.fd);
+    f->near.fd = -1;
+}
+
+/** The pending error of the near end, as -errno; 0 none. */
+static int near_error(struct flow *f)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    f->near_err = false;
+    if (getsockopt(f->near.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+        return -errno;
+    return -err;
+}
+
+/**
+ * Read while leaving one byte queued. The queue's first byte was passed on before (or is the
+ * stand-in); the new last byte is only peeked at, and becomes the kept one.
+ */
+static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
+{
+    uint8_t old;
+    struct iovec iov[2] = {{.iov_base = &old, .iov_len = 1}, {.iov_base = ret}};
+    int queued = 0;
+    size_t want;
+
+    if (ioctl(f->near.fd, FIONREAD, &queued) < 0)
+        return -errno;
+    if (queued <= 1) {
+        int err = f->near_err ? near_error(f) : 0;
+
+        if (err < 0)
+            return err;
+        return f->near_rdhup ? 0 : -EAGAIN;
+    }
+    want = (size_t)queued - 1 < cap ? (size_t)queued - 1 : cap;
+    iov[1].iov_len = want - 1;
+    if (readv(f->near.fd, iov, want > 1 ? 2 : 1) != (ssize_t)want)
+        return -EIO; /* the bytes are there: FIONREAD said so, and nobody else reads */
+    if (recv(f->near.fd, ret + want - 1, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+        return -EIO;
+    return (ssize_t)want;
+}
+
+static ssize_t near_read(struct flow *f, uint8_t *ret, size_t cap)
+{
+    return f->near_keeps_byte ? read_keeping(f, ret, cap) : io_read(f->near.fd, ret, cap);
+}
+
+/** Hand @len bytes to the carrier and keep what it does not take. */
+static int pass_out(struct flow *f, const uint8_t *data, size_t len)
+{
+    ssize_t took = f->carrier->send(f, data, len);
+
+    if (took < 0)
+        return (int)took;
+    if ((size_t)took < len)
+        return leftover_keep(&f->out, data + took, len - (size_t)took);
+    return 0;
+}
+
+/** Pass on what waits since an earlier turn. Returns 1 when nothing waits any more. */
+static int pass_leftover(struct flow *f)
+{
+    struct leftover *l = &f->out;
+    ssize_t took;
+
+    if (l->data == NULL)
+        return 1;
+    took = f->carrier->send(f, l->data + l->at, l->len - l->at);
+    if (took < 0)
+        return (int)took;
+    l->at += (size_t)took;
+    if (l->at < l->len)
+        return 0;
+    leftover_drop(l);
+    return 1;
+}
+
+/** near → far. Returns 1: the budget is used up; 0: nothing more to do now; -errno: the flow broke.
+ */
+static int pump_out(struct flow *f)
+{
+    size_t budget = RELAY_BYTES_PER_TURN;
+
+    while (!f->out_over) {
+        int left = pass_leftover(f);
+        size_t room, want;
+        ssize_t got;
+
+        if (left <= 0)
+            return left;
+        if (!f->near_readable)
+            return 0;
+        room = f->carrier->room(f);
+        if (room == 0)
+            return 0;
+        if (budget == 0)
+            return 1;
+        want = room < RELAY_CHUNK ? room : RELAY_CHUNK;
+        want = want < budget ? want : budget;
+        got = near_read(f, f->ns->scratch, want);
+        if (got == -EAGAIN) {
+            f->near_readable = false;
+            return 0;
+        }
+        if (got < 0)
+            return (int)got;
+        if (got == 0) {
+            f->out_over = true;
+            f->carrier->send_end(f);
+            return 0;
+        }
+        if ((size_t)got < want && !f->near_rdhup && !f->near_err)
+            f->near_readable = false; /* drained; what comes later makes a new edge */
+        budget -= (size_t)got;
+        f->bytes_out += (uint64_t)got;
+        left = pass_out(f, f->ns->scratch, (size_t)got);
+        if (left < 0)
+            return left;
+    }
+    return 0;
+}
+
+static size_t iov_total(const struct iovec *iov, int count)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+/** Write to the near end. Returns bytes, or -errno; a near end that no longer reads takes all. */
+static ssize_t near_write(struct flow *f, struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    ssize_t put;
+
+    if (f->near_deaf)
+        return f->near_hup ? -EPIPE : (ssize_t)iov_total(iov, count);
+    do
+        put = sendmsg(f->near.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (put < 0 && errno == EINTR);
+    if (put >= 0)
+        return put;
+    if ((errno == EPIPE || errno == ECONNRESET) && !f->near_hup && !f->near_is_tcp) {
+        f->near_deaf = true; /* SHUT_RD: as TCP does, what comes is acknowledged and dropped */
+        return (ssize_t)iov_total(iov, count);
+    }
+    return -errno;
+}
+
+/** far → near. Returns as pump_out(). */
+static int pump_in(struct flow *f)
+{
+    size_t budget = RELAY_BYTES_PER_TURN;
+
+    while (!f->in_over) {
+        struct iovec iov[RELAY_IOV_MAX];
+        int count;
+        size_t total;
+        ssize_t put;
+
+        if (!f->near_writable)
+            return 0;
+        if (budget == 0)
+            return 1;
+        count = f->carrier->peek(f, iov, RELAY_IOV_MAX);
+        if (count == 0)
+            return 0;
+        if (count == -ENODATA) {
+            f->in_over = true;
+            (void)shutdown(f->near.fd, SHUT_WR); /* fails only when the near end is gone already */
+            return 0;
+        }
+        if (count < 0)
+            return count;
+        total = iov_total(iov, count);
+        put = near_write(f, iov, count);
+        if (put == -EAGAIN) {
+            f->near_writable = false;
+            f->carrier->take(f, 0);
+            return 0;
+        }
+        if (put < 0)
+            return (int)put;
+        f->carrier->take(f, (size_t)put);
+        f->bytes_in += (uint64_t)put;
+        budget -= (size_t)put < budget ? (size_t)put : budget;
+        if ((size_t)put < total)
+            f->near_writable = false;
+    }
+    return 0;
+}
+
+/** True when the far end has sent what the near end, which is closed, can no longer read. */
+static bool has_undelivered(struct flow *f)
+{
+    struct iovec iov[1];
+    int count = f->carrier->peek(f, iov, 1);
+
+    if (count > 0)
+        f->carrier->take(f, 0);
+    return count > 0;
+}
+
+enum relay_result relay_run(struct flow *f)
+{
+    int out, in;
+
+    in = pump_in(f);
+    out = in < 0 || f->far_failed ? 0 : pump_out(f);
+    if (in < 0 || out < 0) {
+        flow_end(f, in < 0 ? in : out, /*reset_far=*/true);
+        return RELAY_GONE;
+    }
+    if (f->far_failed) {
+        /* What was received before the reset can still be read, as from a socket. */
+        if (!f->near_hup && has_undelivered(f))
+            return in > 0 ? RELAY_AGAIN : RELAY_WAIT;
+        flow_end(f, f->err, /*reset_far=*/true);
+        return RELAY_GONE;
+    }
+    if (f->out_over && f->in_over && f->out.data == NULL) {
+        flow_end(f, 0, /*reset_far=*/false);
+        return RELAY_GONE;
+    }
+    if (f->out_over && f->near_hup && f->out.data == NULL) {
+        /* The near end closed for good; the carrier finishes alone. Undelivered bytes make it a
+         * reset (RFC 1122 4.2.2.13). */
+        bool reset = has_undelivered(f);
+
+        flow_end(f, reset ? -EPIPE : 0, reset);
+        return RELAY_GONE;
+    }
+    f->carrier->flush(f);
+    return in > 0 || out > 0 ? RELAY_AGAIN : RELAY_WAIT;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tunnel's middle: outer datagrams ↔ WireGuard ↔ inner packets, and which part of the stack an
+ * inner packet is for. WireGuard must not be called from within its own callbacks, so a delivered
+ * packet is only put into the inbox, and looked at when wg_input() has returned.
+ *
+ * What may come in: TCP; UDP; ICMP errors about what we sent; echo requests to our own address. All
+ * else is dropped: in particular neighbour discovery and router advertisements, which mean nothing
+ * on a tunnel and would let a peer change our configuration.
+ */
+#include "netstack/tunnel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netstack/udp_link.h"
+
+#define MTU_MIN 1280u /* RFC 8200 section 5 */
+#define MTU_MAX 65000u
+
+static bool is_ours(const struct netstack *ns, const struct ip *ip)
+{
+    return ip_equal(ip, &ns->v4) || ip_equal(ip, &ns->v6);
+}
+
+/** Broadcast, multicast and "this host" are nobody's unicast address. */
+static bool is_unicast(const struct ip *ip)
+{
+    if (ip_is_any(ip))
+        return false;
+    return ip->family == IP_V4 ? ip->bytes[0] < 224 && ip->bytes[0] != 0 : ip->bytes[0] != 0xff;
+}
+
+int tunnel_source(const struct netstack *ns, const struct ip *dst, struct ip *ret)
+{
+    const struct ip *own = dst->family == IP_V4 ? &ns->v4 : &ns->v6;
+    struct wg_peer_id peer;
+
+    if (own->family == IP_NONE || wg_peer_find(ns->wg, dst, &peer) < 0)
+        return -ENETUNREACH;
+    *ret = *own;
+    return 0;
+}
+
+void tunnel_send(struct netstack *ns, struct bytes packet)
+{
+    (void)wg_output(ns->wg, packet, loop_now(ns->loop)); /* wg counts what it drops */
+}
+
+static int who_sent(const struct netstack *ns, struct netstack_inbound *ret)
+{
+    struct wg_peer_stats stats;
+    int err = wg_peer_stats(ns->wg, ns->inbox_peer, &stats);
+
+    if (err < 0)
+        return err;
+    memcpy(ret->peer_key, stats.public_key, WG_KEY_LEN);
+    return 0;
+}
+
+static void take_udp(struct netstack *ns, const struct packet *p)
+{
+    struct netstack_inbound who = {0};
+    struct bytes payload;
+    struct dgram *d;
+    uint8_t answer[PACKET_ERROR_MAX];
+    int len;
+
+    if (packet_udp(p, &who.src, &who.dst, &payload) < 0)
+        return;
+    d = is_ours(ns, &p->dst) ? tunnel_dgram_find(ns, &who.dst) : NULL;
+    if (d != NULL) {
+        d->events->received(d->self, d, &who.src, payload);
+        return;
+    }
+    if (ns->is_server && ns->server.udp_input != NULL) {
+        if (who_sent(ns, &who) == 0)
+            ns->server.udp_input(ns->server.self, &who, payload);
+        return;
+    }
+    len = packet_write_error(p, -ECONNREFUSED, answer, sizeof(answer));
+    if (len > 0)
+        tunnel_send(ns, bytes_of(answer, (size_t)len));
+}
+
+static void take_error(struct netstack *ns, const struct packet *p)
+{
+    struct packet_error e;
+    struct dgram *d;
+
+    if (!is_ours(ns, &p->dst) || packet_error(p, &e) < 0 || !is_ours(ns, &e.src.ip))
+        return;
+    if (e.proto == PACKET_TCP) {
+        lwip_tcp_error(ns, &e);
+        return;
+    }
+    d = tunnel_dgram_find(ns, &e.src);
+    if (d != NULL && d->events->failed != NULL)
+        d->events->failed(d->self, d, &e.dst, e.err);
+}
+
+void tunnel_take(struct netstack *ns, const struct packet *p)
+{
+    if (p->proto == PACKET_UDP)
+        take_udp(ns, p);
+}
+
+/** Decide what the packet in the inbox is for. Takes @pbuf. */
+static void dispatch(struct netstack *ns, struct pbuf *pbuf)
+{
+    struct packet p;
+
+    if (packet_parse(lwip_packet_bytes(pbuf), &p) < 0 || !is_unicast(&p.dst) ||
+        !is_unicast(&p.src) || !(ns->is_server || is_ours(ns, &p.dst))) {
+        lwip_packet_free(pbuf);
+        return;
+    }
+    if (p.is_fragment) {
+        lwip_fragment(ns, pbuf, &p.dst);
+        return;
+    }
+    switch (p.proto) {
+    case PACKET_TCP:
+        if (ns->is_server && lwip_tcp_syn(ns, &p))
+            break;
+        lwip_input(ns, pbuf, &p.dst);
+        return;
+    case PACKET_UDP:
+        take_udp(ns, &p);
+        break;
+    case PACKET_ICMP:
+    case PACKET_ICMPV6:
+        if (packet_is_echo_request(&p) && is_ours(ns, &p.dst)) {
+            lwip_input(ns, pbuf, &p.dst);
+            return;
+        }
+        take_error(ns, &p);
+        break;
+    default:
+        break; /* no other transport is spoken here */
+    }
+    lwip_packet_free(pbuf);
+}
+
+static void link_received(void *self, const struct endpoint *from, uint8_t *datagram, size_t len)
+{
+    struct netstack *ns = self;
+    struct pbuf *packet;
+
+    (void)wg_input(ns->wg, from, datagram, len, loop_now(ns->loop)); /* wg counts what it drops */
+    packet = ns->inbox;
+    ns->inbox = NULL;
+    if (packet != NULL)
+        dispatch(ns, packet);
+}
+
+static void wg_send(void *self, const struct endpoint *to, struct bytes datagram)
+{
+    struct netstack *ns = self;
+
+    udp_link_send(ns->link, to, datagram);
+}
+
+static void wg_deliver(void *self, struct wg_peer_id peer, struct bytes packet)
+{
+    struct netstack *ns = self;
+
+    must(ns->inbox == NULL);
+    ns->inbox = lwip_packet_new(packet);
+    ns->inbox_peer = peer;
+}
+
+static void wg_event(void *self, struct wg_peer_id peer, enum wg_event event)
+{
+    struct netstack *ns = self;
+
+    if (ns->notes.peer_event != NULL && ns->pending_count < NOTES_MAX)
+        ns->pending[ns->pending_count++] = (struct note){.peer = peer, .event = event};
+}
+
+static void tell_notes(struct netstack *ns)
+{
+    for (unsigned i = 0; i < ns->pending_count; i++) {
+        struct wg_peer_stats stats;
+
+        if (wg_peer_stats(ns->wg, ns->pending[i].peer, &stats) == 0)
+            ns->notes.peer_event(ns->notes_self, stats.public_key, ns->pending[i].event);
+    }
+    ns->pending_count = 0;
+}
+
+static void wg_expired(void *self, struct mono now)
+{
+    struct netstack *ns = self;
+
+    wg_tick(ns->wg, now);
+}
+
+static int64_t wall(void *self)
+{
+    (void)self;
+    return wall_now_ns();
+}
+
+/** The first address of each family is ours. */
+static void read_addresses(struct netstack *ns, const struct wg_conf *conf)
+{
+    for (unsigned i = 0; i < conf->address_count; i++) {
+        const struct ip *ip = &conf->addresses[i].ip;
+        struct ip *own = ip->family == IP_V4 ? &ns->v4 : &ns->v6;
+
+        if (own->family == IP_NONE)
+            *own = *ip;
+    }
+}
+
+int tunnel_start(struct netstack *ns, const struct wg_conf *conf, struct why *why)
+{
+    struct wg_sink sink = {.self = ns, .send = wg_send, .deliver = wg_deliver, .event = wg_event};
+    struct wg_env env = {.rng = rng_system(), .wall_ns = wall, .self = ns};
+    int err;
+
+    read_addresses(ns, conf);
+    ns->mtu = conf->mtu == 0 ? WG_MTU_DEFAULT : conf->mtu;
+    if (ns->v4.family == IP_NONE && ns->v6.family == IP_NONE)
+        return why_set(why, -EINVAL, "the tunnel has no Address");
+    if (ns->mtu < MTU_MIN || ns->mtu > MTU_MAX)
+        return why_set(why, -EINVAL, "MTU %u: expected %u to %u", ns->mtu, MTU_MIN, MTU_MAX);
+    ns->fragment_id = rng_u32(env.rng);
+    ns->wg_timer = (struct loop_timer){.expired = wg_expired, .self = ns};
+    err = udp_link_new(ns->loop, conf->listen_port, link_received, ns, &ns->link, why);
+    if (err < 0)
+        return err;
+    err = wg_new(conf, &sink, &env, &ns->wg, why);
+    if (err < 0)
+        return err;
+    err = lwip_port_start(ns);
+    return err < 0 ? why_set(why, err, "cannot start lwIP: %s", strerror(-err)) : 0;
+}
+
+void tunnel_stop(struct netstack *ns)
+{
+    if (ns->wg == NULL && ns->link == NULL)
+        return;
+    lwip_port_stop(ns);
+    loop_timer_clear(ns->loop, &ns->wg_timer);
+    if (ns->link != NULL)
+        udp_link_flush(ns->link); /* resets and ends of stream of what was just ended */
+    wg_free(ns->wg);
+    udp_link_free(ns->link);
+    ns->wg = NULL;
+    ns->link = NULL;
+}
+
+void tunnel_end_of_turn(struct netstack *ns)
+{
+    udp_link_flush(ns->link);
+    if (ns->pending_count > 0)
+        tell_notes(ns);
+    if (loop_timer_set(ns->loop, &ns->wg_timer, wg_deadline(ns->wg)) < 0)
+        wg_tick(ns->wg, loop_now(ns->loop)); /* no memory for a timer: look every turn */
+}
+
+static void emit(void *self, struct bytes packet)
+{
+    tunnel_send(self, packet);
+}
+
+int netstack_udp_reply(struct netstack *ns, const struct endpoint *src, const struct endpoint *dst,
+                       struct bytes payload)
+{
+    must(ns->mode == NETSTACK_TUNNEL);
+    return packet_send_udp(src, dst, payload, ns->mtu, ns->fragment_id++, emit, ns);
+}
+
+int netstack_udp_unreachable(struct netstack *ns, const struct endpoint *src,
+                             const struct endpoint *dst, int err)
+{
+    uint8_t original[64], answer[PACKET_ERROR_MAX];
+    struct packet about;
+    size_t len = src->ip.family == IP_V4 ? 28 : 48;
+    int count;
+
+    must(ns->mode == NETSTACK_TUNNEL);
+    if (src->ip.family != dst->ip.family)
+        return -EAFNOSUPPORT;
+    /* The datagram is gone; its headers are all that an error must quote (RFC 792). */
+    packet_write_udp_headers(dst, src, original);
+    about = (struct packet){.src = dst->ip, .dst = src->ip, .raw = bytes_of(original, len)};
+    count = packet_write_error(&about, err, answer, sizeof(answer));
+    if (count > 0)
+        tunnel_send(ns, bytes_of(answer, (size_t)count));
+    return count < 0 ? count : 0;
+}

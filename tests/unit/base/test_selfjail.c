@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The jail of our own processes: each thing is first done outside of it, then refused inside. Every
- * test runs in a process of its own, and leaves it by _exit(): Check's own way out makes calls that the
- * jail refuses (timer_create).
+ * test runs in a process of its own, and leaves it by _exit(): Check's own way out makes calls that
+ * the jail refuses (timer_create).
  */
 #include "base/selfjail.h"
 

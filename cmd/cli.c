@@ -85,6 +85,48 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...)
     return command->usage_status;
 }
 
+/** Print @text as scdoc prose: its markup characters are escaped, its line breaks kept. */
+static void man_text(const char *text, const char *line_break)
+{
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '\n') {
+            (void)fputs(line_break, stdout);
+            continue;
+        }
+        if (strchr("*_\\<>[]#", *p) != NULL)
+            (void)putchar('\\');
+        (void)putchar(*p);
+    }
+}
+
+void cli_man(const struct cli_command *command)
+{
+    for (const char *p = command->path; *p != '\0'; p++)
+        (void)putchar(*p == ' ' ? '-' : *p);
+    printf("(1)\n\n# NAME\n\n");
+    for (const char *p = command->path; *p != '\0'; p++)
+        (void)putchar(*p == ' ' ? '-' : *p);
+    printf(" - ");
+    printf("%.*s", (int)strcspn(command->summary, "(:,.\n"), command->summary);
+    printf("\n\n# SYNOPSIS\n\n*%s* ", command->path);
+    man_text(command->synopsis, " ");
+    printf("\n\n# DESCRIPTION\n\n");
+    man_text(command->summary, "++\n");
+    printf("\n");
+    if (command->option_count > 0)
+        printf("\n# OPTIONS\n");
+    for (unsigned i = 0; i < command->option_count; i++) {
+        const struct cli_option *o = &command->options[i];
+
+        printf("\n*--%s*%s%s%s\n\t", o->name, o->value != NULL ? " _" : "",
+               o->value != NULL ? o->value : "", o->value != NULL ? "_" : "");
+        man_text(o->help, " ");
+        printf("\n");
+    }
+    if (command->more != NULL)
+        printf("\n# NOTES\n\n```\n%s\n```\n", command->more);
+}
+
 static const char *option_name(void *self, unsigned i)
 {
     const struct cli_command *command = self;
@@ -125,6 +167,10 @@ int cli_next(struct cli_parser *p)
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         cli_help(p->command);
+        return stop(p, CLI_EXIT_OK);
+    }
+    if (strcmp(word, "--man") == 0) {
+        cli_man(p->command);
         return stop(p, CLI_EXIT_OK);
     }
     if (word[1] != '-')

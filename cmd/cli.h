@@ -47,12 +47,18 @@ struct cli_parser {
     bool saw_dashes;   /* the operands were set off by `--` */
 };
 
+/*
+ * Every command knows two options that no table lists: --help, and --man for the manual page.
+ */
+
 /** cli_begin() - Parse from argv[1]; argv[0] is the command's own word. */
 void cli_begin(struct cli_parser *p, const struct cli_command *command, int argc, char **argv);
 /** cli_next() - The place of the next option in the command's table, or an enum cli_result. */
 int cli_next(struct cli_parser *p) MUST_USE;
 /** cli_help() - Print the command's help to standard output. */
 void cli_help(const struct cli_command *command);
+/** cli_man() - Print the command's manual page to standard output, in scdoc(5) form. */
+void cli_man(const struct cli_command *command);
 /** cli_usage_error() - Say one line about what is wrong and where help is; returns the exit status.
  */
 int cli_usage_error(const struct cli_command *command, const char *format, ...) PRINTF_LIKE(2, 3);

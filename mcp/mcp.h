@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The door of the MCP room: a gateway that stands between an MCP client and a stdio MCP server, and
+ * holds every tool call against AllowedTools. Sans-I/O: lines go in, lines and calls come out.
+ *
+ * Raw lines are passed on unchanged wherever nothing has to be changed, so that a revision of MCP
+ * that this gateway has never heard of still works. What is judged:
+ *
+ *   tools/list   the answer loses the tools that the agent may not call (not in audit mode)
+ *   tools/call   a tool that may not be called is answered as an unknown one; the server never
+ *                sees the call
+ *   the rest     only methods of the groups that were opened pass, in both directions
+ *
+ * Source: Model Context Protocol, revisions 2024-11-05 to 2026-07-28; JSON-RPC 2.0.
+ *
+ * Lifecycle: mcp_gateway_new → (mcp_gateway_from_client | mcp_gateway_from_server)* →
+ * mcp_gateway_server_gone → mcp_gateway_free.
+ */
+#ifndef MCP_MCP_H
+#define MCP_MCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/must.h"
+#include "policy/identity.h"
+
+#define MCP_LINE_MAX      (16u << 20) /* bytes of one message */
+#define MCP_IN_FLIGHT_MAX 256u        /* requests of each side that wait for their answer */
+
+/** What may pass besides the handshake and tools, which always do. */
+enum mcp_group {
+    MCP_RESOURCES = 1 << 0,   /* resources/… */
+    MCP_PROMPTS = 1 << 1,     /* prompts/…, completion/… */
+    MCP_SAMPLING = 1 << 2,    /* the server asks the client's model */
+    MCP_ELICITATION = 1 << 3, /* the server asks the user */
+    MCP_ROOTS = 1 << 4,       /* the server asks for the client's folders */
+    MCP_TASKS = 1 << 5,       /* tasks/… */
+};
+
+/** mcp_group_parse() - The group called @name ("resources", …); -EINVAL none. */
+int mcp_group_parse(struct bytes name, enum mcp_group *ret) MUST_USE;
+
+enum mcp_call_status {
+    MCP_CALL_OK = 0,  /* "ok" */
+    MCP_CALL_ERROR,   /* "error": the server, or the tool, said so; or no answer will come */
+    MCP_CALL_BLOCKED, /* "blocked": the server never saw it */
+};
+const char *mcp_call_status_name(enum mcp_call_status status);
+
+/** A tools/call. All text is borrowed for the callback. */
+struct mcp_call {
+    const char *tool;
+    struct bytes arguments; /* JSON text as the client wrote it; empty: none */
+    enum mcp_call_status status;
+    struct tool_answer answer;
+    const char *error;   /* NULL when status is ok */
+    int64_t duration_ns; /* 0 when blocked */
+};
+
+struct mcp_sink {
+    void *self;
+    /** A line to write, with its newline; borrowed for the call. */
+    void (*to_client)(void *self, struct bytes line);
+    void (*to_server)(void *self, struct bytes line);
+    /** May a call that the policy allows be passed on? False when it could not be recorded. */
+    bool (*call_begins)(void *self, const char *tool);
+    /** A tool call ended; a blocked one, too. */
+    void (*call_ended)(void *self, const struct mcp_call *call);
+};
+
+struct mcp_gateway_config {
+    const struct identity *identity; /* borrowed for the gateway's life; may change meanwhile */
+    const char *ns;                  /* namespace in which tools are called; borrowed */
+    unsigned groups;                 /* enum mcp_group bits that may pass */
+};
+
+struct mcp_gateway;
+
+int mcp_gateway_new(const struct mcp_gateway_config *config, const struct mcp_sink *sink,
+                    struct mcp_gateway **ret) MUST_USE;
+/** mcp_gateway_free() - Accepts NULL. */
+void mcp_gateway_free(struct mcp_gateway *g);
+
+/** One line, without its newline. @now_s: seconds since 1970 UTC, for the identity's end. */
+void mcp_gateway_from_client(struct mcp_gateway *g, struct bytes line, struct mono now,
+                             int64_t now_s);
+void mcp_gateway_from_server(struct mcp_gateway *g, struct bytes line, struct mono now,
+                             int64_t now_s);
+/** mcp_gateway_server_gone() - Answer and report everything that still waits. */
+void mcp_gateway_server_gone(struct mcp_gateway *g, struct mono now);
+
+struct mcp_gateway_counts {
+    uint64_t calls;
+    uint64_t blocked;
+    uint64_t would_block; /* audit mode let it pass */
+    uint64_t hidden;      /* tools cut from lists */
+    uint64_t dropped;     /* messages of either side that are none, or that may not pass */
+};
+struct mcp_gateway_counts mcp_gateway_counts(const struct mcp_gateway *g);
+
+#endif

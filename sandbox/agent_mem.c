@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads and writes the memory of the agent's threads and duplicates their descriptors. Everything
+ * is bounded before it is copied, with the errno that the kernel gives for the same mistake.
+ *
+ * A cached pidfd cannot go stale silently: once its thread is gone, calls on it fail with ESRCH,
+ * and it is opened anew.
+ */
+#include "sandbox/agent_mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/io.h"
+#include "base/own.h"
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* linux/pidfd.h of 6.9 */
+#endif
+
+#define PROC_PATH_CAP 64
+
+/* Descriptors */
+
+static int pidfd_open_of(pid_t pid, unsigned flags)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, flags);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int pidfd_get(int pidfd, int fd)
+{
+    int r = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+    return r < 0 ? -errno : r;
+}
+
+static struct agent_slot *slot_of(struct agents *a, pid_t tid)
+{
+    struct agent_slot *s = &a->slots[(unsigned)tid % AGENT_CACHE_COUNT];
+
+    if (s->tid == tid)
+        return s;
+    own_close(&s->pidfd);
+    *s = (struct agent_slot){.tid = tid, .pidfd = -1};
+    return s;
+}
+
+/** Read a line "@key:\tNUMBER" of /proc/TID/status. */
+static int status_number(struct agents *a, pid_t tid, const char *key, long *ret)
+{
+    char path[PROC_PATH_CAP];
+    char text[4096];
+    const char *at;
+    ssize_t len;
+    auto_fd fd = -1;
+
+    (void)snprintf(path, sizeof(path), "%d/status", tid);
+    fd = openat(a->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    len = io_read(fd, text, sizeof(text) - 1);
+    if (len < 0)
+        return (int)len;
+    text[len] = '\0';
+    at = strstr(text, key);
+    if (at == NULL)
+        return -ENOENT;
+    *ret = strtol(at + strlen(key), NULL, 10);
+    return 0;
+}
+
+pid_t agent_pid(struct agents *a, pid_t tid)
+{
+    struct agent_slot *s = slot_of(a, tid);
+    long pid;
+
+    if (s->pid != 0)
+        return s->pid;
+    if (status_number(a, tid, "\nTgid:\t", &pid) < 0 || pid <= 0)
+        return tid;
+    s->pid = (pid_t)pid;
+    return s->pid;
+}
+
+static int slot_open(struct agents *a, struct agent_slot *s)
+{
+    own_close(&s->pidfd);
+    s->pid = 0;
+    if (a->has_thread_pidfd)
+        s->pidfd = pidfd_open_of(s->tid, PIDFD_THREAD);
+    else
+        s->pidfd = pidfd_open_of(agent_pid(a, s->tid), 0);
+    return s->pidfd < 0 ? s->pidfd : 0;
+}
+
+int agent_get_fd(struct agents *a, pid_t tid, int fd)
+{
+    struct agent_slot *s = slot_of(a, tid);
+    int got;
+
+    if (!a->can_get_fd)
+        return -EPERM;
+    if (s->pidfd >= 0) {
+        got = pidfd_get(s->pidfd, fd);
+        if (got != -ESRCH)
+            return got;
+    }
+    got = slot_open(a, s);
+    if (got < 0) {
+        s->pidfd = -1;
+        return got;
+    }
+    return pidfd_get(s->pidfd, fd);
+}
+
+int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret)
+{
+    static const char kind[] = "socket:[";
+    char path[PROC_PATH_CAP];
+    char link[PROC_PATH_CAP];
+    ssize_t len;
+
+    if (fd < 0)
+        return -EBADF;
+    (void)snprintf(path, sizeof(path), "%d/fd/%d", tid, fd);
+    len = readlinkat(a->proc_fd, path, link, sizeof(link) - 1);
+    if (len < 0)
+        return errno == ENOENT ? -EBADF : -errno;
+    link[len] = '\0';
+    if (strncmp(link, kind, sizeof(kind) - 1) != 0)
+        return -ENOTSOCK;
+    *ret = strtoull(link + sizeof(kind) - 1, NULL, 10);
+    return 0;
+}
+
+/* Memory */
+
+/** One transfer through /proc/TID/mem: reads when @write is NULL. */
+static ssize_t mem_transfer(struct agents *a, pid_t tid, uint64_t addr, void *ret,
+                            const void *write, size_t len)
+{
+    char path[PROC_PATH_CAP];
+    ssize_t done;
+    auto_fd fd = -1;
+
+    (void)snprintf(path, sizeof(path), "%d/mem", tid);
+    fd = openat(a->proc_fd, path, (write != NULL ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    done = write != NULL ? pwrite(fd, write, len, (off_t)addr) : pread(fd, ret, len, (off_t)addr);
+    if (done < 0)
+        return errno == EIO ? -EFAULT : -errno;
+    return done;
+}
+
+static ssize_t vm_transfer(struct agents *a, pid_t tid, const struct iovec *local,
+                           const struct iovec *remote, size_t remote_count, bool is_write)
+{
+    ssize_t done;
+
+    (void)a;
+    done = is_write ? process_vm_writev(tid, local, 1, remote, remote_count, 0)
+                    : process_vm_readv(tid, local, 1, remote, remote_count, 0);
+    return done < 0 ? -errno : done;
+}
+
+static int read_some(struct agents *a, pid_t tid, uint64_t addr, void *ret, size_t len)
+{
+    struct iovec local = {.iov_base = ret, .iov_len = len};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len}; /* the agent's */
+    ssize_t done = a->can_vm ? vm_transfer(a, tid, &local, &remote, 1, /*is_write=*/false)
+                             : mem_transfer(a, tid, addr, ret, NULL, len);
+
+    if (done < 0)
+        return (int)done;
+    return (size_t)done == len ? 0 : -EFAULT;
+}
+
+static int write_some(struct agents *a, pid_t tid, uint64_t addr, const void *data, size_t len)
+{
+    struct iovec local = {.iov_base = (void *)(uintptr_t)data, .iov_len = len}; /* only read */
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
+    ssize_t done = a->can_vm ? vm_transfer(a, tid, &local, &remote, 1, /*is_write=*/true)
+                             : mem_transfer(a, tid, addr, NULL, data, len);
+
+    if (done < 0)
+        return (int)done;
+    return (size_t)done == len ? 0 : -EFAULT;
+}
+
+int agent_read(struct agents *a, pid_t tid, struct agent_ptr from, void *ret, size_t len)
+{
+    return len == 0 ? 0 : read_some(a, tid, from.addr, ret, len);
+}
+
+int agent_write(struct agents *a, pid_t tid, struct agent_ptr to, const void *data, size_t len)
+{
+    return len == 0 ? 0 : write_some(a, tid, to.addr, data, len);
+}
+
+int agent_read_iov(struct agents *a, pid_t tid, struct agent_ptr vec, size_t count,
+                   struct iovec *ret, size_t *ret_total)
+{
+    size_t total = 0;
+    int err;
+
+    if (count > AGENT_IOV_MAX)
+        return -EMSGSIZE;
+    err = agent_read(a, tid, vec, ret, count * sizeof(ret[0]));
+    if (err < 0)
+        return err;
+    for (size_t i = 0; i < count; i++) {
+        if ((ssize_t)ret[i].iov_len < 0)
+            return -EINVAL;
+        if (ret[i].iov_len > INT_MAX - total)
+            ret[i].iov_len = INT_MAX - total; /* the kernel cuts the vector there, too */
+        total += ret[i].iov_len;
+    }
+    *ret_total = total;
+    return 0;
+}
+
+int agent_gather(struct agents *a, pid_t tid, const struct iovec *iov, size_t count, void *ret,
+                 size_t len)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < count && done < len; i++) {
+        size_t piece = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
+        int err = agent_read(a, tid, (struct agent_ptr){(uintptr_t)iov[i].iov_base},
+                             (uint8_t *)ret + done, piece);
+
+        if (err < 0)
+            return err;
+        done += piece;
+    }
+    return done == len ? 0 : -EFAULT;
+}
+
+int agent_scatter(struct agents *a, pid_t tid, const struct iovec *iov, size_t count,
+                  const void *data, size_t len)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < count && done < len; i++) {
+        size_t piece = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
+        int err = agent_write(a, tid, (struct agent_ptr){(uintptr_t)iov[i].iov_base},
+                              (const uint8_t *)data + done, piece);
+
+        if (err < 0)
+            return err;
+        done += piece;
+    }
+    return 0;
+}
+
+/* Who is it */
+
+static int netns_of(struct agents *a, pid_t tid, struct stat *ret)
+{
+    char path[PROC_PATH_CAP];
+
+    (void)snprintf(path, sizeof(path), "%d/ns/net", tid);
+    return fstatat(a->proc_fd, path, ret, 0) < 0 ? -errno : 0;
+}
+
+bool agent_is_foreign(struct agents *a, pid_t tid)
+{
+    struct stat st;
+
+    return netns_of(a, tid, &st) < 0 || st.st_dev != a->netns_dev || st.st_ino != a->netns_ino;
+}
+
+void agent_exe(struct agents *a, pid_t tid, char *ret, size_t cap)
+{
+    char path[PROC_PATH_CAP];
+    ssize_t len;
+
+    (void)snprintf(path, sizeof(path), "%d/exe", tid);
+    len = readlinkat(a->proc_fd, path, ret, cap - 1);
+    ret[len > 0 ? len : 0] = '\0';
+}
+
+/* Lifecycle */
+
+/** Can @pid's memory be read? Its stack pointer is not known, so the attempt itself is the test: an
+ * address that is not mapped gives EFAULT when reading is allowed. */
+static bool memory_answers(struct agents *a, pid_t pid)
+{
+    uint8_t byte;
+    int err = read_some(a, pid, 8, &byte, 1);
+
+    return err == 0 || err == -EFAULT;
+}
+
+int agents_init(struct agents *a, pid_t pid)
+{
+    struct stat st;
+    int fd;
+
+    *a = (struct agents){.can_get_fd = true, .can_vm = true, .has_thread_pidfd = true};
+    for (unsigned i = 0; i < AGENT_CACHE_COUNT; i++)
+        a->slots[i].pidfd = -1;
+    a->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (a->proc_fd < 0)
+        return -errno;
+    if (!memory_answers(a, pid)) {
+        a->can_vm = false;
+        if (!memory_answers(a, pid))
+            return -EPERM;
+    }
+    fd = pidfd_open_of(pid, PIDFD_THREAD);
+    a->has_thread_pidfd = fd >= 0;
+    own_close(&fd);
+    fd = agent_get_fd(a, pid, 0);
+    a->can_get_fd = fd >= 0 || fd == -EBADF;
+    own_close(&fd);
+    if (netns_of(a, pid, &st) < 0)
+        return -EPERM;
+    a->netns_dev = st.st_dev;
+    a->netns_ino = st.st_ino;
+    return 0;
+}
+
+void agents_done(struct agents *a)
+{
+    for (unsigned i = 0; i < AGENT_CACHE_COUNT; i++)
+        own_close(&a->slots[i].pidfd);
+    own_close(&a->proc_fd);
+}
+
+void agents_forget_fds(struct agents *a)
+{
+    a->can_get_fd = false;
+}

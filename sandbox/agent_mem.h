@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's processes seen from outside: their memory, their descriptors, their names. All take
+ * the thread id of a notification; what they return is worth something only once notify_is_valid()
+ * says that the notification still waits (else the number may meanwhile belong to another process).
+ *
+ * Where the usual ways are denied (process_vm_readv and pidfd_getfd under Docker's default profile)
+ * /proc/PID/mem is used, and descriptors cannot be duplicated: `can_get_fd` says so.
+ */
+#ifndef SANDBOX_AGENT_MEM_H
+#define SANDBOX_AGENT_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/must.h"
+
+#define AGENT_CACHE_COUNT 256u /* threads whose pidfd is kept open, direct-mapped by thread id */
+#define AGENT_EXE_CAP     512u
+#define AGENT_IOV_MAX     1024u /* UIO_MAXIOV: a longer vector is EMSGSIZE, as in the kernel */
+
+/** An address in the agent's memory: never to be dereferenced by us. */
+struct agent_ptr {
+    uint64_t addr;
+};
+
+struct agent_slot {
+    pid_t tid; /* 0: empty */
+    pid_t pid; /* thread group id; 0: not asked yet */
+    int pidfd;
+};
+
+struct agents {
+    int proc_fd;           /* /proc, O_PATH; owned */
+    bool can_get_fd;       /* pidfd_getfd is allowed */
+    bool can_vm;           /* process_vm_readv and _writev are allowed */
+    bool has_thread_pidfd; /* PIDFD_THREAD, kernel 6.9 */
+    uint64_t netns_dev;    /* the sandbox's network namespace */
+    uint64_t netns_ino;
+    struct agent_slot slots[AGENT_CACHE_COUNT];
+};
+
+/** agents_init() - Learn what is allowed here, by trying it on @pid, the agent's first process.
+ * Errors: -EPERM its memory cannot be read in any way (Yama 2 or 3): refuse to start. */
+int agents_init(struct agents *a, pid_t pid) MUST_USE;
+void agents_done(struct agents *a);
+/** agents_forget_fds() - From now on act as if pidfd_getfd were denied (for tests and Docker). */
+void agents_forget_fds(struct agents *a);
+
+/** agent_read() - Copy @len bytes. -EFAULT as the kernel's copy_from_user; -EPERM, -ESRCH. */
+int agent_read(struct agents *a, pid_t tid, struct agent_ptr from, void *ret, size_t len) MUST_USE;
+/** agent_write() - Copy @len bytes into the agent. Errors as agent_read(). */
+int agent_write(struct agents *a, pid_t tid, struct agent_ptr to, const void *data,
+                size_t len) MUST_USE;
+
+/** agent_read_iov() - Copy a struct iovec array of the agent. -EMSGSIZE more than AGENT_IOV_MAX;
+ * -EINVAL a length that is negative. *ret_total: the sum of lengths, at most INT_MAX. */
+int agent_read_iov(struct agents *a, pid_t tid, struct agent_ptr vec, size_t count,
+                   struct iovec *ret, size_t *ret_total) MUST_USE;
+/** agent_gather(), agent_scatter() - Copy @len bytes from or into the pieces that @iov describes.
+ */
+int agent_gather(struct agents *a, pid_t tid, const struct iovec *iov, size_t count, void *ret,
+                 size_t len) MUST_USE;
+int agent_scatter(struct agents *a, pid_t tid, const struct iovec *iov, size_t count,
+                  const void *data, size_t len) MUST_USE;
+
+/** agent_get_fd() - Duplicate the thread's descriptor @fd into us (close-on-exec).
+ * Errors: -EBADF; -EPERM not allowed here; -ESRCH. */
+int agent_get_fd(struct agents *a, pid_t tid, int fd) MUST_USE;
+/** agent_fd_inode() - The inode number of the socket behind the thread's descriptor @fd, without
+ * duplicating it. Errors: -EBADF; -ENOTSOCK. */
+int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret) MUST_USE;
+
+/** agent_is_foreign() - True when the thread is in another network namespace than the sandbox, or
+ * cannot be asked: it gets no sockets. */
+bool agent_is_foreign(struct agents *a, pid_t tid);
+/** agent_pid() - The thread's process; @tid itself when it cannot be learnt. */
+pid_t agent_pid(struct agents *a, pid_t tid);
+/** agent_exe() - Path of the program that the thread runs; "" when unknown. */
+void agent_exe(struct agents *a, pid_t tid, char *ret, size_t cap);
+
+#endif

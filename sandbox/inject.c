@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes and prepares the AF_UNIX objects of inject.h. The recipes rest on AF_UNIX stream behaviour
+ * of Linux: an unconnected stream polls POLLOUT|POLLHUP, send buffers are charged by the peer's
+ * unread queue, and closing an end with unread bytes resets the other (unix(7)).
+ */
+#include "sandbox/inject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/io.h"
+#include "base/own.h"
+
+#define FILL_CHUNK        (32u << 10)
+#define FILL_BYTES_MAX    (1u << 20) /* more than any default buffer takes */
+#define SEND_BUFFER       212992 /* stock wmem_max: one pinned 68 KiB buffer must not stop POLLOUT */
+#define FOREIGN_PEERS_MAX 64u    /* strangers turned away from the abstract name per connection */
+#define BACKLOG           4096
+
+/* Rendezvous */
+
+/** Bind @fd in @dir, keep the file only as a descriptor. */
+static int bind_hidden(struct rendezvous *r, const char *dir)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char folder[64];
+    int err;
+
+    if ((size_t)snprintf(folder, sizeof(folder), "%s/.lattice-XXXXXX", dir) >= sizeof(folder))
+        return -ENAMETOOLONG;
+    if (mkdtemp(folder) == NULL) /* 0700, a name that nobody can have prepared */
+        return -errno;
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s/r", folder);
+    err = bind(r->listener, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
+    if (err == 0) {
+        r->path_fd = open(at.sun_path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+        if (r->path_fd < 0)
+            err = -errno;
+        (void)unlink(at.sun_path);
+    }
+    (void)rmdir(folder);
+    if (err < 0)
+        return err;
+    (void)snprintf(r->addr.sun_path, sizeof(r->addr.sun_path), "/proc/self/fd/%d", r->path_fd);
+    r->addr_len = sizeof(r->addr);
+    return 0;
+}
+
+static int bind_abstract(struct rendezvous *r)
+{
+    struct sockaddr_un empty = {.sun_family = AF_UNIX};
+
+    if (bind(r->listener, (struct sockaddr *)&empty, sizeof(sa_family_t)) < 0) /* autobind */
+        return -errno;
+    r->addr_len = sizeof(r->addr);
+    return getsockname(r->listener, (struct sockaddr *)&r->addr, &r->addr_len) < 0 ? -errno : 0;
+}
+
+int rendezvous_init(struct rendezvous *r)
+{
+    static const char *const folders[] = {"/run/user", "/tmp", "/dev/shm", "/var/tmp"};
+    int err = -ENOENT;
+
+    *r = (struct rendezvous){.listener = -1, .path_fd = -1, .addr = {.sun_family = AF_UNIX}};
+    r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (r->listener < 0)
+        return -errno;
+    for (unsigned i = 0; i < ARRAY_COUNT(folders) && err < 0; i++)
+        err = bind_hidden(r, folders[i]);
+    if (err < 0) {
+        own_close(&r->listener);
+        r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (r->listener < 0)
+            return -errno;
+        err = bind_abstract(r);
+    }
+    if (err == 0 && listen(r->listener, BACKLOG) < 0)
+        err = -errno;
+    if (err < 0)
+        rendezvous_done(r);
+    return err;
+}
+
+void rendezvous_done(struct rendezvous *r)
+{
+    own_close(&r->listener);
+    own_close(&r->path_fd);
+}
+
+/** Is the accepted peer a socket that we connected ourselves? */
+static bool is_own_peer(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid();
+}
+
+int rendezvous_join(struct rendezvous *r, int agent_end)
+{
+    int buffer = SEND_BUFFER;
+
+    if (connect(agent_end, (const struct sockaddr *)&r->addr, r->addr_len) < 0)
+        return -errno;
+    (void)setsockopt(agent_end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)); /* else smaller */
+    for (unsigned i = 0; i <= FOREIGN_PEERS_MAX; i++) {
+        auto_fd end = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (end < 0)
+            return -errno;
+        if (!is_own_peer(end))
+            continue;
+        (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+        return take_fd(&end);
+    }
+    return -EBUSY;
+}
+
+/* Objects */
+
+int inject_stream(bool is_nonblock)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (is_nonblock ? SOCK_NONBLOCK : 0), 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end)
+{
+    int pair[2];
+    int buffer = SEND_BUFFER;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return -errno;
+    if (!is_nonblock && fcntl(pair[0], F_SETFL, 0) < 0) {
+        int err = -errno;
+
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+        return err;
+    }
+    (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)); /* else smaller */
+    (void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    *ret_agent_end = pair[0];
+    *ret_our_end = pair[1];
+    return 0;
+}
+
+int inject_inode(int fd, uint64_t *ret)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    *ret = st.st_ino;
+    return 0;
+}
+
+void inject_fill(int agent_end)
+{
+    static const uint8_t junk[FILL_CHUNK];
+    size_t chunk = sizeof(junk);
+    size_t total = 0;
+
+    while (total < FILL_BYTES_MAX) {
+        ssize_t n = send(agent_end, junk, chunk, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n > 0) {
+            total += (size_t)n;
+            continue;
+        }
+        if (chunk == 1)
+            break;
+        chunk /= 2;
+    }
+}
+
+void inject_drain(int our_end, unsigned keep)
+{
+    uint8_t junk[4096];
+
+    /* The last byte stands alone, so peeking for two tells the end from the rest. */
+    for (;;) {
+        ssize_t n = recv(our_end, junk, sizeof(junk), MSG_PEEK | MSG_DONTWAIT);
+
+        if (n <= 0 || (size_t)n <= keep)
+            return;
+        if (recv(our_end, junk, (size_t)n - keep, MSG_DONTWAIT) <= 0)
+            return;
+    }
+}
+
+int inject_canary(int agent_end)
+{
+    static const uint8_t junk = 0;
+
+    return send(agent_end, &junk, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -EAGAIN;
+}
+
+void inject_edge(int agent_end, int our_end)
+{
+    if (inject_canary(agent_end) == 0)
+        inject_drain(our_end, 0);
+}
+
+/* Probe */
+
+void unix_diag_init(struct unix_diag *d)
+{
+    d->serial = 0;
+    d->proc_unix_fd = open("/proc/self/net/unix", O_RDONLY | O_CLOEXEC);
+    d->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+    if (d->fd >= 0) {
+        uint64_t inode;
+        int probe = inject_stream(/*is_nonblock=*/true);
+
+        /* A kernel without unix_diag says ENOENT for every socket: try one that exists. */
+        if (probe < 0 || inject_inode(probe, &inode) < 0 || !unix_diag_is_open(d, inode))
+            own_close(&d->fd);
+        own_close(&probe);
+    }
+}
+
+void unix_diag_done(struct unix_diag *d)
+{
+    own_close(&d->fd);
+    own_close(&d->proc_unix_fd);
+}
+
+/** Look for the inode in the seventh column of /proc/net/unix. */
+static bool proc_unix_has(int fd, uint64_t inode)
+{
+    char text[4096];
+    char wanted[32];
+    size_t kept = 0;
+    off_t at = 0;
+
+    if (fd < 0)
+        return true;
+    (void)snprintf(wanted, sizeof(wanted), " %llu", (unsigned long long)inode);
+    for (;;) {
+        ssize_t n = pread(fd, text + kept, sizeof(text) - 1 - kept, at);
+        char *line = text;
+        char *end;
+
+        if (n <= 0)
+            return n < 0;
+        at += n;
+        text[kept + (size_t)n] = '\0';
+        while ((end = strchr(line, '\n')) != NULL) {
+            char *hit;
+
+            *end = '\0';
+            hit = strstr(line, wanted);
+            if (hit != NULL && (hit[strlen(wanted)] == '\0' || hit[strlen(wanted)] == ' '))
+                return true;
+            line = end + 1;
+        }
+        kept = strlen(line);
+        memmove(text, line, kept);
+    }
+}
+
+static int diag_ask(struct unix_diag *d, uint64_t inode)
+{
+    struct {
+        struct nlmsghdr header;
+        struct unix_diag_req request;
+    } ask = {
+        .header = {.nlmsg_len = sizeof(ask),
+                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                   .nlmsg_flags = NLM_F_REQUEST,
+                   .nlmsg_seq = ++d->serial},
+        .request = {.sdiag_family = AF_UNIX,
+                    .udiag_states = UINT32_MAX,
+                    .udiag_ino = (uint32_t)inode,
+                    .udiag_cookie = {UINT32_MAX, UINT32_MAX}},
+    };
+    union {
+        struct nlmsghdr header;
+        uint8_t raw[1024];
+    } reply;
+    ssize_t n;
+
+    if (send(d->fd, &ask, sizeof(ask), 0) < 0)
+        return -errno;
+    do /* the kernel answers before send() returns; older answers are skipped */
+        n = recv(d->fd, &reply, sizeof(reply), 0);
+    while (n >= (ssize_t)sizeof(reply.header) && reply.header.nlmsg_seq != d->serial);
+    if (n < (ssize_t)sizeof(reply.header))
+        return -EIO;
+    if (reply.header.nlmsg_type == SOCK_DIAG_BY_FAMILY)
+        return 0;
+    if (reply.header.nlmsg_type == NLMSG_ERROR && n >= (ssize_t)NLMSG_LENGTH(sizeof(int)))
+        return ((struct nlmsgerr *)NLMSG_DATA(&reply.header))->error;
+    return -EIO;
+}
+
+bool unix_diag_is_open(struct unix_diag *d, uint64_t inode)
+{
+    if (d->fd < 0)
+        return proc_unix_has(d->proc_unix_fd, inode);
+    return diag_ask(d, inode) != -ENOENT;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel objects that stand for virtual sockets, and the tricks that make them behave: all are
+ * AF_UNIX, so that read, write, poll and epoll run natively in the agent.
+ *
+ * A TCP socket begins as an unconnected stream. It is later connected in place, keeping its open
+ * file description, to a private listener of ours (the rendezvous); the accepted end is then our
+ * side. So descriptors that were duplicated, and epoll registrations made before, stay valid.
+ */
+#ifndef SANDBOX_INJECT_H
+#define SANDBOX_INJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/must.h"
+
+struct rendezvous {
+    int listener;            /* owned */
+    int path_fd;             /* O_PATH of the unlinked socket file, or -1: abstract name */
+    struct sockaddr_un addr; /* what connect(2) is given */
+    socklen_t addr_len;
+};
+
+/** rendezvous_init() - Make the listener. It is reachable for nobody else: its file is unlinked at
+ * once and reached through a descriptor; where no directory is writable its name is abstract, and
+ * each accepted peer is checked. Errors: -errno. */
+int rendezvous_init(struct rendezvous *r) MUST_USE;
+void rendezvous_done(struct rendezvous *r);
+/** rendezvous_join() - Connect @agent_end, an unconnected AF_UNIX stream of the agent duplicated
+ * into us, and return our non-blocking end. Errors: -errno; -EISCONN it was connected already. */
+int rendezvous_join(struct rendezvous *r, int agent_end) MUST_USE;
+
+/** inject_stream() - An unconnected stream for the agent. Returns the descriptor or -errno. */
+int inject_stream(bool is_nonblock) MUST_USE;
+/** inject_packets() - A SOCK_SEQPACKET pair: datagrams keep their bounds, and the close of one end
+ * is seen at the other. Our end is non-blocking. */
+int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end) MUST_USE;
+/** inject_inode() - The inode number of a socket of ours. */
+int inject_inode(int fd, uint64_t *ret) MUST_USE;
+
+/** inject_fill() - Fill what @agent_end sends, until not one byte more goes in: it is then not
+ * writable, like a TCP socket in SYN_SENT. The last byte stands alone in its buffer. */
+void inject_fill(int agent_end);
+/** inject_drain() - Take all of it away again at our end except @keep bytes (0 or 1), which wakes
+ * the agent exactly once. */
+void inject_drain(int our_end, unsigned keep);
+/** inject_canary() - Queue one junk byte toward us. While a byte is queued unread, closing our end
+ * resets the agent's (ECONNRESET), as RST does. */
+int inject_canary(int agent_end);
+/** inject_edge() - Make @agent_end's writability flicker once, so that edge-triggered waiters which
+ * registered before the connection see it. */
+void inject_edge(int agent_end, int our_end);
+
+/* A probe for sockets of which we hold no end: does any process still have them open? */
+struct unix_diag {
+    int fd; /* NETLINK_SOCK_DIAG, or -1: not offered here; /proc/net/unix is read instead */
+    int proc_unix_fd;
+    uint32_t serial;
+};
+void unix_diag_init(struct unix_diag *d);
+void unix_diag_done(struct unix_diag *d);
+/** unix_diag_is_open() - True as well when it cannot be learnt. */
+bool unix_diag_is_open(struct unix_diag *d, uint64_t inode);
+
+#endif

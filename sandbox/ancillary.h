@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ancillary data of UDP messages: what the socket's options ask for, with values of the sandbox.
+ */
+#ifndef SANDBOX_ANCILLARY_H
+#define SANDBOX_ANCILLARY_H
+
+#include "sandbox/session.h"
+
+#define ANCILLARY_MAX 4096u /* bytes of control data that one message may bring */
+
+/** ancillary_check() - The control data of a message to send: well-formed, or -EINVAL; -ENOBUFS
+ * more than ANCILLARY_MAX. Its wishes (source address, hop limit, …) cannot widen anything. */
+int ancillary_check(struct session *s, const struct trap *t, uint64_t control,
+                    uint64_t len) MUST_USE;
+
+/** ancillary_write() - Write what the options of the socket ask for about the datagram of @note.
+ * *ret_len: bytes written; MSG_CTRUNC is set in *flags when the room was too small. */
+int ancillary_write(struct session *s, const struct trap *t, uint64_t control, uint64_t room,
+                    const struct vsock_note *note, size_t *ret_len, int *flags) MUST_USE;
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox's judge: policy_decide() with this sandbox's pins, then the record, then the verdict.
+ * A judgement that cannot be recorded is a refusal.
+ */
+#include "sandbox/judge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+struct refusal {
+    uint64_t key;    /* 0: empty */
+    uint64_t unsaid; /* repetitions since the last line */
+    char what[ENDPOINT_TEXT_CAP + POLICY_HOSTNAME_MAX + 4];
+};
+
+struct refusals {
+    struct session *session;
+    struct loop_timer timer;
+    struct refusal entries[REFUSALS_MAX];
+    uint64_t others; /* refusals that found no entry, since the last line */
+};
+
+static void say_counts(struct refusals *r)
+{
+    for (unsigned i = 0; i < REFUSALS_MAX; i++) {
+        struct refusal *e = &r->entries[i];
+
+        if (e->unsaid > 0)
+            log_warn("refused again", F_STR("destination", e->what), F_INT("times", e->unsaid));
+        e->unsaid = 0;
+    }
+    if (r->others > 0)
+        log_warn("refused, many different destinations", F_INT("times", r->others));
+    r->others = 0;
+}
+
+static void on_timer(void *self, struct mono now)
+{
+    struct refusals *r = self;
+
+    (void)now;
+    say_counts(r);
+}
+
+int refusals_new(struct session *s, struct refusals **ret)
+{
+    struct refusals *r = calloc(1, sizeof(*r));
+
+    if (r == NULL)
+        return -ENOMEM;
+    r->session = s;
+    r->timer.expired = on_timer;
+    r->timer.self = r;
+    *ret = r;
+    return 0;
+}
+
+void refusals_free(struct refusals *r)
+{
+    if (r == NULL)
+        return;
+    loop_timer_clear(r->session->loop, &r->timer);
+    say_counts(r);
+    free(r);
+}
+
+/** FNV-1a, to tell refusals apart; an accidental equal only merges two counts. */
+static uint64_t text_key(uint64_t key, const char *text)
+{
+    for (; *text != '\0'; text++)
+        key = (key ^ (uint8_t)*text) * UINT64_C(1099511628211);
+    return key;
+}
+
+/** Is this refusal to be said now? Otherwise it is counted. */
+static bool is_news(struct refusals *r, const char *exe, const char *what)
+{
+    uint64_t key = text_key(text_key(UINT64_C(14695981039346656037), exe), what) | 1;
+    struct refusal *empty = NULL;
+
+    if (r->timer.index_ == 0 &&
+        loop_timer_set(r->session->loop, &r->timer,
+                       mono_add_ms(mono_now(), REFUSAL_REPEAT_S * 1000)) < 0)
+        log_debug("no timer: repeated refusals are counted at the end");
+    for (unsigned i = 0; i < REFUSALS_MAX; i++) {
+        struct refusal *e = &r->entries[i];
+
+        if (e->key == key) {
+            e->unsaid++;
+            return false;
+        }
+        if (e->key == 0 && empty == NULL)
+            empty = e;
+    }
+    if (empty == NULL) {
+        r->others++;
+        return false;
+    }
+    empty->key = key;
+    (void)snprintf(empty->what, sizeof(empty->what), "%s", what);
+    return true;
+}
+
+/** The destination as people read it: `192.0.2.1:443 (name)`. */
+static void print_destination(const struct endpoint *dst, const char *name, char *ret, size_t cap)
+{
+    char text[ENDPOINT_TEXT_CAP];
+
+    (void)endpoint_print(dst, text);
+    if (name[0] != '\0')
+        (void)snprintf(ret, cap, "%s (%s)", text, name);
+    else
+        (void)snprintf(ret, cap, "%s", text);
+}
+
+static void say_refusal(struct session *s, const struct flow_info *info,
+                        const struct policy_request *req, const struct policy_answer *answer)
+{
+    char what[ENDPOINT_TEXT_CAP + POLICY_HOSTNAME_MAX + 4];
+    char option[512];
+    const char *because =
+        answer->rule[0] != '\0' ? answer->rule : policy_reason_name(answer->reason);
+
+    print_destination(&req->dst, answer->name, what, sizeof(what));
+    if (!is_news(s->refusals, info->exe, what))
+        return;
+    policy_suggest(req, answer, option, sizeof(option));
+    if (answer->verdict == VERDICT_ALLOW)
+        log_warn("would refuse", F_STR("program", info->exe), F_INT("pid", info->pid),
+                 F_STR("protocol", policy_proto_name(req->proto)), F_STR("destination", what),
+                 F_STR("because", because), F_STR("to_allow", option));
+    else
+        log_warn("refused", F_STR("program", info->exe), F_INT("pid", info->pid),
+                 F_STR("protocol", policy_proto_name(req->proto)), F_STR("destination", what),
+                 F_STR("because", because), F_STR("to_allow", option));
+}
+
+static int record_decision(struct session *s, const struct flow_info *info, const char *protocol,
+                           const struct endpoint *dst, const struct policy_answer *answer,
+                           const char *name)
+{
+    struct audit_record r = {
+        .kind = AUDIT_DECISION,
+        .wall_ns = wall_now_ns(),
+        .verdict = answer->verdict == VERDICT_ALLOW ? "allow" : "drop",
+        .would_deny = answer->would_deny,
+        .mode = policy_mode_name(policy_get_mode(s->config->policy)),
+        .direction = "egress",
+        .protocol = protocol,
+        .dst = *dst,
+        .name = name[0] != '\0' ? name : NULL,
+        .rule = answer->rule[0] != '\0' ? answer->rule : NULL,
+        .reason = policy_reason_name(answer->reason),
+        .pid = info->pid,
+        .exe = info->exe,
+        .duration_ns = -1,
+    };
+
+    return audit_emit(s->audit, &r);
+}
+
+static void who_is_it(struct session *s, pid_t tid, struct flow_info *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->pid = agent_pid(&s->agents, tid);
+    agent_exe(&s->agents, tid, ret->exe, sizeof(ret->exe));
+}
+
+static void decide(struct session *s, enum policy_proto proto, const struct endpoint *dst,
+                   struct policy_request *ret_req, struct policy_answer *ret)
+{
+    *ret_req =
+        (struct policy_request){.proto = proto, .dst = *dst, .pins = s->pins, .now = mono_now()};
+    if (policy_decide(s->config->policy, ret_req, ret) < 0)
+        *ret = (struct policy_answer){.would_deny = true, .reason = POLICY_FAILED};
+}
+
+static void keep_answer(struct flow_info *info, const struct policy_answer *answer)
+{
+    memcpy(info->rule, answer->rule, sizeof(info->rule));
+    memcpy(info->name, answer->name, sizeof(info->name));
+    info->reason = answer->reason;
+    info->would_deny = answer->would_deny;
+}
+
+static int refusal_errno(enum policy_proto proto)
+{
+    return proto == POLICY_TCP ? -ECONNREFUSED : -EACCES;
+}
+
+int judge(struct session *s, pid_t tid, enum policy_proto proto, const struct endpoint *dst,
+          struct flow_info *ret_info)
+{
+    struct policy_request req;
+    struct policy_answer answer;
+
+    who_is_it(s, tid, ret_info);
+    decide(s, proto, dst, &req, &answer);
+    keep_answer(ret_info, &answer);
+    if (answer.verdict != VERDICT_ALLOW || answer.would_deny)
+        say_refusal(s, ret_info, &req, &answer);
+    if (record_decision(s, ret_info, policy_proto_name(proto), dst, &answer, answer.name) < 0)
+        return -EACCES; /* what cannot be recorded does not happen */
+    return answer.verdict == VERDICT_ALLOW ? 0 : refusal_errno(proto);
+}
+
+int judge_loopback(struct session *s, pid_t tid, enum policy_proto proto,
+                   const struct endpoint *dst, struct flow_info *ret_info)
+{
+    struct policy_request req;
+    struct policy_answer answer;
+
+    decide(s, proto, dst, &req, &answer);
+    if (answer.verdict != VERDICT_ALLOW || answer.would_deny) {
+        log_info("nothing listens inside the sandbox, and no rule names the host's loopback",
+                 F_INT("port", dst->port));
+        return -ECONNREFUSED;
+    }
+    return judge(s, tid, proto, dst, ret_info);
+}
+
+int judge_name(struct session *s, pid_t pid, const char *exe, const char *name,
+               const struct endpoint *server)
+{
+    struct flow_info info = {.pid = pid};
+    struct policy_answer answer;
+
+    (void)snprintf(info.exe, sizeof(info.exe), "%s", exe);
+    if (policy_decide_name(s->config->policy, bytes_of_str(name), &answer) < 0)
+        answer = (struct policy_answer){.would_deny = true, .reason = POLICY_FAILED};
+    if ((answer.verdict != VERDICT_ALLOW || answer.would_deny) && is_news(s->refusals, exe, name)) {
+        char option[POLICY_HOSTNAME_MAX + 32];
+
+        (void)snprintf(option, sizeof(option), "--allow '%s:443'", name);
+        log_warn(answer.verdict == VERDICT_ALLOW ? "would refuse to look up" : "refused to look up",
+                 F_STR("program", exe), F_INT("pid", pid), F_STR("name", name),
+                 F_STR("because",
+                       answer.rule[0] != '\0' ? answer.rule : policy_reason_name(answer.reason)),
+                 F_STR("to_allow", option));
+    }
+    if (record_decision(s, &info, "dns", server, &answer, name) < 0)
+        return -EACCES;
+    return answer.verdict == VERDICT_ALLOW ? 0 : -EACCES;
+}

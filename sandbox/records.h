@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records of what flowed, written when it is over.
+ */
+#ifndef SANDBOX_RECORDS_H
+#define SANDBOX_RECORDS_H
+
+#include "sandbox/session.h"
+
+/** records_flow() - A TCP flow ended with @err (0 in order). */
+void records_flow(struct session *s, const struct vsock *v, int err,
+                  const struct flow_stats *stats);
+/** records_udp_end() - A UDP socket is gone: one record when it exchanged anything with the
+ * network. */
+void records_udp_end(struct session *s, const struct vsock *v);
+
+#endif

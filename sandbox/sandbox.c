@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One session, from start to exit status. The order matters: the auditor is forked before anything
+ * secret is in use; the agent waits, confined, until everything that may fail has not; then it
+ * goes. When the auditor dies, the session ends (fail closed). The end is the guardian's word that
+ * the agent's first process has ended, never a hang-up of the notification descriptor.
+ */
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/selfjail.h"
+#include "sandbox/dispatch.h"
+#include "sandbox/judge.h"
+#include "sandbox/resolver.h"
+#include "sandbox/spawn.h"
+
+#define LISTENER_EVENTS EPOLLIN
+
+struct run {
+    struct session session;
+    struct spawned agent;
+    bool has_agent;
+    bool has_agents;  /* session.agents is set up: at the first trapped call */
+    bool is_notified; /* the notification descriptor is watched */
+    int signal_fd;
+    sigset_t old_mask;
+    struct loop_watch notify_watch;
+    struct loop_watch event_watch;
+    struct loop_watch signal_watch;
+    struct loop_watch audit_watch;
+    int status; /* -1: still running */
+    struct why *why;
+};
+
+static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
+                                SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+
+static void stop(struct run *r, int status)
+{
+    if (r->status < 0)
+        r->status = status;
+    loop_stop(r->session.loop);
+}
+
+/* Events */
+
+static void on_notify(void *self, uint32_t events)
+{
+    struct run *r = self;
+    struct session *s = &r->session;
+    int err;
+
+    if ((events & EPOLLIN) == 0) { /* nobody uses the filter any more; the guardian will say so */
+        loop_unwatch(s->loop, &r->notify_watch);
+        return;
+    }
+    if (!r->has_agents) { /* only now, after its exec, may the agent be looked at */
+        err = agents_init(&s->agents, r->agent.pid);
+        r->has_agents = err == 0;
+        if (err < 0) {
+            stop(r, why_set(r->why, SANDBOX_EXIT_FAILED,
+                            "the agent's memory cannot be read: %s; lattice needs a process to be "
+                            "allowed to trace its own children",
+                            strerror(-err)));
+            return;
+        }
+    }
+    err = dispatch_ready(s);
+    if (err < 0)
+        stop(r, why_set(r->why, SANDBOX_EXIT_FAILED, "system calls cannot be received any more: %s",
+                        strerror(-err)));
+}
+
+static void on_agent_event(void *self, uint32_t events)
+{
+    struct run *r = self;
+    struct spawn_event e;
+    struct why why = {0};
+
+    (void)events;
+    while (r->status < 0 && spawn_read_event(&r->agent, &e, &why) == 0) {
+        if (e.kind != SPAWN_ENDED)
+            continue;
+        if (why.text[0] != '\0')
+            (void)why_set(r->why, 0, "%s", why.text);
+        stop(r, e.status);
+    }
+}
+
+static void on_signal(void *self, uint32_t events)
+{
+    struct run *r = self;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info))
+        if (spawn_signal(&r->agent, (int)info.ssi_signo) < 0)
+            log_debug("a signal came too late for the agent", F_INT("signal", info.ssi_signo));
+}
+
+static void on_auditor(void *self, uint32_t events)
+{
+    struct run *r = self;
+
+    (void)events;
+    stop(r, why_set(r->why, SANDBOX_EXIT_FAILED,
+                    "the auditor has died; without a record nothing may happen"));
+}
+
+static void on_peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN],
+                          enum wg_event event)
+{
+    struct run *r = self;
+    char key[WG_KEY_TEXT_CAP];
+
+    wg_key_print(public_key, key);
+    switch (event) {
+    case WG_EVENT_HANDSHAKE_DONE:
+        r->session.handshakes++;
+        log_info("tunnel: handshake completed", F_STR("peer", key));
+        break;
+    case WG_EVENT_HANDSHAKE_RETRY:
+        log_info("tunnel: no answer to the handshake yet, trying again", F_STR("peer", key));
+        break;
+    case WG_EVENT_HANDSHAKE_GAVE_UP:
+        log_warn("tunnel: no handshake completed; is the peer's endpoint right, and does it know "
+                 "our public key?",
+                 F_STR("peer", key));
+        break;
+    case WG_EVENT_ROAMED:
+        log_info("tunnel: the peer has a new address", F_STR("peer", key));
+        break;
+    }
+}
+
+/* Start */
+
+/** The host's address toward the network, as its routing says; nothing is sent. */
+static void host_address(enum ip_family family, struct ip *ret)
+{
+    struct endpoint to = {.ip = family == IP_V4 ? ip_v4(192, 0, 2, 1) : ip_any(IP_V6), .port = 9};
+    struct sockaddr_storage raw;
+    struct endpoint from;
+    socklen_t len;
+    auto_fd fd = -1;
+
+    if (family == IP_V6) { /* 2001:db8::1, RFC 3849 */
+        to.ip.bytes[0] = 0x20;
+        to.ip.bytes[1] = 0x01;
+        to.ip.bytes[2] = 0x0d;
+        to.ip.bytes[3] = 0xb8;
+        to.ip.bytes[15] = 1;
+    }
+    fd = socket(family == IP_V4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    len = endpoint_to_sockaddr(&to, &raw);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&raw, len) < 0)
+        return;
+    len = sizeof(raw);
+    if (getsockname(fd, (struct sockaddr *)&raw, &len) == 0 &&
+        endpoint_from_sockaddr(bytes_of(&raw, len), &from) == 0)
+        *ret = from.ip;
+}
+
+static void find_own_addresses(struct session *s)
+{
+    struct ip *const slots[] = {&s->local_v4, &s->local_v6};
+    const enum ip_family families[] = {IP_V4, IP_V6};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(slots); i++) {
+        if (s->netstack == NULL || netstack_local_ip(s->netstack, families[i], slots[i]) < 0)
+            continue;
+        if (ip_is_any(slots[i])) {
+            *slots[i] = (struct ip){0};
+            host_address(families[i], slots[i]);
+        }
+    }
+}
+
+static int start_engines(struct run *r)
+{
+    struct session *s = &r->session;
+    const struct netstack_notes notes = {.peer_event = on_peer_event};
+    struct netstack_config config = {
+        .loop = s->loop,
+        .mode = s->config->network,
+        .wg = s->config->wg,
+        .notes = &notes,
+        .notes_self = r,
+    };
+    int err = pins_new(&s->pins);
+
+    if (err == 0)
+        err = rendezvous_init(&s->rendezvous);
+    if (err < 0)
+        return why_set(r->why, err, "cannot start: %s", strerror(-err));
+    unix_diag_init(&s->diag);
+    if (config.mode != NETSTACK_OFFLINE) {
+        err = netstack_new(&config, &s->netstack, r->why);
+        if (err < 0)
+            return err;
+    }
+    find_own_addresses(s);
+    err = resolver_new(s, &s->resolver);
+    if (err == 0)
+        err = refusals_new(s, &s->refusals);
+    if (err == 0)
+        err = dispatch_init(s);
+    return err < 0 ? why_set(r->why, err, "cannot start: %s", strerror(-err)) : 0;
+}
+
+static int make_tables(struct run *r)
+{
+    struct session *s = &r->session;
+    int err = loop_new(&s->loop);
+
+    if (err == 0)
+        err = vsock_table_new(VSOCK_MAX, &s->sockets);
+    s->flow_infos = calloc(VSOCK_MAX, sizeof(s->flow_infos[0]));
+    s->scratch = malloc(SESSION_SCRATCH);
+    if (err == 0 && (s->flow_infos == NULL || s->scratch == NULL))
+        err = -ENOMEM;
+    return err < 0 ? why_set(r->why, err, "cannot start: %s", strerror(-err)) : 0;
+}
+
+/** Signals to pass on arrive at a descriptor from now on; the agent gets the old mask. */
+static int take_signals(struct run *r)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (unsigned i = 0; i < ARRAY_COUNT(forwarded); i++)
+        sigaddset(&set, forwarded[i]);
+    (void)sigprocmask(SIG_BLOCK, &set, &r->old_mask);
+    r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (r->signal_fd < 0)
+        return why_set(r->why, -errno, "cannot receive signals: %s", strerror(errno));
+    return 0;
+}
+
+static int start_agent(struct run *r)
+{
+    struct session *s = &r->session;
+    struct spawn_config config = {
+        .argv = s->config->argv,
+        .envp = environ,
+        .signal_mask = &r->old_mask,
+        .spare_pid = audit_pid(s->audit),
+    };
+    int err = spawn_agent(&config, &r->agent, r->why);
+
+    if (err < 0)
+        return err;
+    r->has_agent = true;
+    err = notify_init(&s->notify, r->agent.notify_fd);
+    return err < 0 ? why_set(r->why, err, "the kernel's user notification is not usable: %s",
+                             strerror(-err))
+                   : 0;
+}
+
+static int watch_one(struct run *r, struct loop_watch *w, int fd,
+                     void (*ready)(void *self, uint32_t events))
+{
+    *w = (struct loop_watch){.fd = fd, .ready = ready, .self = r};
+    return loop_watch(r->session.loop, w, EPOLLIN);
+}
+
+static int watch_all(struct run *r)
+{
+    struct session *s = &r->session;
+    int err = watch_one(r, &r->notify_watch, r->agent.notify_fd, on_notify);
+
+    if (err == 0)
+        err = watch_one(r, &r->event_watch, r->agent.event_fd, on_agent_event);
+    if (err == 0)
+        err = watch_one(r, &r->signal_watch, r->signal_fd, on_signal);
+    if (err == 0)
+        err = watch_one(r, &r->audit_watch, audit_fd(s->audit), on_auditor);
+    return err < 0 ? why_set(r->why, err, "cannot start: %s", strerror(-err)) : 0;
+}
+
+static int record_session(struct session *s, enum audit_kind kind, int status)
+{
+    struct audit_record record = {
+        .kind = kind,
+        .wall_ns = wall_now_ns(),
+        .mode = policy_mode_name(policy_get_mode(s->config->policy)),
+        .exe = s->config->argv[0],
+        .duration_ns = -1,
+        .exit_status = status,
+    };
+
+    return audit_emit(s->audit, &record);
+}
+
+static int start_audit(struct run *r)
+{
+    struct session *s = &r->session;
+    const struct audit_config config = {
+        .path = s->config->audit_log,
+        .identity = s->config->name,
+        .echo_json = s->config->json,
+    };
+    int err = audit_start(&config, &s->audit, r->why);
+
+    if (err < 0)
+        return err;
+    err = record_session(s, AUDIT_START, 0);
+    return err < 0 ? why_set(r->why, err, "the first record cannot be written: %s", strerror(-err))
+                   : 0;
+}
+
+/** From here on, all that we can do is this session's work. */
+static int jail(struct run *r)
+{
+    const struct selfjail config = {
+        .needs = SELFJAIL_SOCKETS_UNIX | SELFJAIL_SOCKETS_INET | SELFJAIL_SOCK_DIAG |
+                 SELFJAIL_PROCESSES | SELFJAIL_OPEN_WRITE,
+    };
+
+    return selfjail_enter(&config, NULL, r->why);
+}
+
+static int start(struct run *r)
+{
+    int err = start_audit(r);
+
+    if (err == 0)
+        err = make_tables(r);
+    if (err == 0)
+        err = take_signals(r);
+    if (err == 0)
+        err = start_agent(r);
+    if (err == 0)
+        err = start_engines(r);
+    if (err == 0)
+        err = watch_all(r);
+    if (err == 0)
+        err = jail(r);
+    return err;
+}
+
+/* End */
+
+static void end_sockets(struct session *s)
+{
+    if (s->sockets == NULL)
+        return;
+    for (uint32_t i = 0; i < vsock_slots_used(s->sockets); i++) {
+        struct vsock *v = vsock_at(s->sockets, i);
+
+        if (v != NULL && !v->is_queued) /* a listener ends those in its queue */
+            session_end(s, v);
+    }
+}
+
+/** Flush the log last: what the end of the flows says belongs into it. */
+static int end_audit(struct run *r)
+{
+    struct session *s = &r->session;
+    int err;
+
+    if (s->audit == NULL)
+        return 0;
+    if (record_session(s, AUDIT_STOP, r->status) < 0)
+        log_debug("no last record"); /* a dead auditor was reported already */
+    err = audit_stop(s->audit);
+    s->audit = NULL;
+    return err;
+}
+
+static void finish(struct run *r)
+{
+    struct session *s = &r->session;
+
+    if (r->has_agent)
+        spawn_done(&r->agent);
+    if (s->held != NULL && s->sockets != NULL)
+        end_sockets(s);
+    resolver_free(s->resolver);
+    refusals_free(s->refusals);
+    if (end_audit(r) < 0 && r->status != SANDBOX_EXIT_FAILED)
+        r->status = why_set(r->why, SANDBOX_EXIT_FAILED, "records could not be written to %s",
+                            s->config->audit_log);
+    held_table_free(s->held);
+    vsock_table_free(s->sockets);
+    netstack_free(s->netstack);
+    pins_free(s->pins);
+    rendezvous_done(&s->rendezvous);
+    unix_diag_done(&s->diag);
+    if (r->has_agents)
+        agents_done(&s->agents);
+    loop_free(s->loop);
+    free(s->flow_infos);
+    free(s->scratch);
+    if (r->signal_fd >= 0) {
+        own_close(&r->signal_fd);
+        (void)sigprocmask(SIG_SETMASK, &r->old_mask, NULL);
+    }
+}
+
+int sandbox_run(const struct sandbox_config *config, struct why *why)
+{
+    struct run *r = calloc(1, sizeof(*r));
+    int status;
+    int err;
+
+    if (r == NULL)
+        return why_set(why, SANDBOX_EXIT_FAILED, "not enough memory");
+    r->session.config = config;
+    r->session.rng = rng_system();
+    r->session.sweep_at = 256;
+    r->session.rendezvous = (struct rendezvous){.listener = -1, .path_fd = -1};
+    r->session.diag = (struct unix_diag){.fd = -1, .proc_unix_fd = -1};
+    r->signal_fd = -1;
+    r->status = -1;
+    r->why = why;
+    err = start(r);
+    if (err == 0) {
+        spawn_go(&r->agent);
+        err = loop_run(r->session.loop);
+        if (err < 0)
+            stop(r, why_set(why, SANDBOX_EXIT_FAILED, "waiting failed: %s", strerror(-err)));
+    } else {
+        r->status = SANDBOX_EXIT_FAILED;
+    }
+    finish(r);
+    status = r->status;
+    free(r);
+    return status;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Services for the families of calls: agent memory tied to a living notification, waiting, the
+ * birth and the end of virtual sockets, local names. It decides nothing about destinations.
+ */
+#include "sandbox/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "sandbox/records.h"
+
+/* Agent memory */
+
+int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret, size_t len)
+{
+    int err = agent_read(&s->agents, t->call.tid, (struct agent_ptr){from}, ret, len);
+
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    return err;
+}
+
+int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data, size_t len)
+{
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    return agent_write(&s->agents, t->call.tid, (struct agent_ptr){to}, data, len);
+}
+
+int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64_t len,
+                  struct sockaddr_storage *ret, unsigned *ret_len)
+{
+    int n = (int)len; /* the kernel's parameter is an int: the upper half does not count */
+
+    if (n < 0 || (size_t)n > sizeof(*ret))
+        return -EINVAL;
+    memset(ret, 0, sizeof(*ret));
+    *ret_len = (unsigned)n;
+    return trap_read(s, t, addr, ret, (size_t)n);
+}
+
+int sockaddr_write(struct session *s, const struct trap *t, const void *data, unsigned len,
+                   uint64_t addr, uint64_t len_addr)
+{
+    int room;
+    int err;
+
+    err = trap_read(s, t, len_addr, &room, sizeof(room));
+    if (err < 0)
+        return err;
+    if (room < 0)
+        return -EINVAL;
+    err = trap_write(s, t, addr, data, len < (unsigned)room ? len : (unsigned)room);
+    if (err < 0)
+        return err;
+    return trap_write(s, t, len_addr, &len, sizeof(len));
+}
+
+/* Waiting */
+
+bool trap_is_nonblock(const struct trap *t)
+{
+    int flags = t->fd >= 0 ? fcntl(t->fd, F_GETFL) : 0;
+
+    return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+static struct mono wait_until(struct session *s, const struct trap *t, int option)
+{
+    struct timeval limit = {0};
+    socklen_t len = sizeof(limit);
+
+    if (t->is_resumed)
+        return t->deadline;
+    if (option == 0 || t->fd < 0 || getsockopt(t->fd, SOL_SOCKET, option, &limit, &len) < 0 ||
+        (limit.tv_sec == 0 && limit.tv_usec == 0))
+        return MONO_NEVER;
+    if (limit.tv_sec > INT32_MAX)
+        return MONO_NEVER;
+    (void)s;
+    return mono_add_ns(mono_now(), limit.tv_sec * NS_PER_S + limit.tv_usec * NS_PER_US);
+}
+
+int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, int option)
+{
+    int err = held_add(s->held, &t->call, t->sock, what, wait_until(s, t, option));
+
+    return err < 0 ? err : CALL_HELD;
+}
+
+int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what, int option,
+                     uint32_t events)
+{
+    int copy = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
+    int err;
+
+    if (copy < 0)
+        return -errno;
+    err = held_add_fd(s->held, &t->call, t->sock, what, wait_until(s, t, option), copy, events);
+    return err < 0 ? err : CALL_HELD;
+}
+
+/* Birth and end */
+
+struct flow_info *session_info(struct session *s, const struct vsock *v)
+{
+    return &s->flow_infos[vsock_index(s->sockets, v)];
+}
+
+/** End sockets that no process has any more and that nothing else would have told us about. */
+static void sweep(struct session *s)
+{
+    uint32_t slots = vsock_slots_used(s->sockets);
+
+    for (uint32_t i = 0; i < slots; i++) {
+        struct vsock *v = vsock_at(s->sockets, i);
+
+        if (v != NULL && v->flow == NULL && !v->is_queued)
+            (void)session_is_open(s, v);
+    }
+    s->sweep_at = 2 * vsock_count(s->sockets);
+    if (s->sweep_at < 256)
+        s->sweep_at = 256;
+}
+
+int session_new_socket(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret)
+{
+    uint64_t inode;
+    int err = inject_inode(agent_end, &inode);
+
+    if (err < 0)
+        return err;
+    if (vsock_count(s->sockets) >= s->sweep_at || vsock_count(s->sockets) == VSOCK_MAX)
+        sweep(s);
+    err = vsock_new(s->sockets, kind, inode, ret);
+    if (err < 0)
+        return err;
+    (*ret)->owner = s;
+    (*ret)->opened_at = loop_now(s->loop);
+    return 0;
+}
+
+int64_t session_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
+                     bool is_cloexec)
+{
+    int number = notify_give_fd(&s->notify, t->call.id, agent_end, is_cloexec);
+
+    if (number >= 0 && !s->agents.can_get_fd)
+        v->kept_fd = take_fd(&agent_end);
+    own_close(&agent_end);
+    if (number >= 0)
+        return CALL_DONE;
+    session_end(s, v);
+    return number == -ENOENT ? CALL_DONE : number;
+}
+
+int session_watch(struct session *s, struct vsock *v, uint32_t events,
+                  void (*ready)(void *self, uint32_t events))
+{
+    if (v->watch.is_active)
+        loop_unwatch(s->loop, &v->watch);
+    v->watch = (struct loop_watch){.fd = v->our_end, .ready = ready, .self = v};
+    return loop_watch(s->loop, &v->watch, events);
+}
+
+void session_close_end(struct session *s, struct vsock *v)
+{
+    loop_unwatch(s->loop, &v->watch);
+    own_close(&v->our_end);
+}
+
+static void answer_error(void *self, const struct call *call, int err)
+{
+    struct session *s = self;
+
+    (void)notify_answer(&s->notify, call->id, err); /* ENOENT: nobody waits any more */
+}
+
+void session_end(struct session *s, struct vsock *v)
+{
+    struct vsock *child;
+
+    if (v->is_ending)
+        return;
+    v->is_ending = true;
+    held_drop_socket(s->held, v, -EBADF, answer_error);
+    if (v->flow != NULL) {
+        struct flow *f = v->flow;
+
+        flow_abort(f); /* closed() has cleared v->flow when the flow was open */
+        v->flow = NULL;
+    }
+    while ((child = vsock_queue_pop(v)) != NULL) {
+        child->is_queued = false;
+        session_end(s, child);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(v->dgram); i++) {
+        if (v->dgram[i] != NULL)
+            dgram_close(v->dgram[i]);
+        v->dgram[i] = NULL;
+    }
+    if (v->kind == VSOCK_UDP)
+        records_udp_end(s, v);
+    session_close_end(s, v);
+    own_close(&v->kept_fd);
+    vsock_free(s->sockets, v);
+}
+
+bool session_is_open(struct session *s, struct vsock *v)
+{
+    bool is_open;
+
+    if (v->our_end >= 0) {
+        struct pollfd p = {.fd = v->our_end};
+
+        /* shutdown(2) hangs up as well, so the hint is confirmed. */
+        is_open = poll(&p, 1, 0) <= 0 || (p.revents & POLLHUP) == 0 ||
+                  unix_diag_is_open(&s->diag, v->inode);
+    } else {
+        is_open = v->inode != 0 && unix_diag_is_open(&s->diag, v->inode);
+    }
+    if (!is_open)
+        session_end(s, v);
+    return is_open;
+}
+
+/* Local names */
+
+bool session_is_own_ip(const struct session *s, const struct ip *ip)
+{
+    return ip_is_any(ip) || ip_is_loopback(ip) ||
+           (s->local_v4.family != IP_NONE && ip_equal(ip, &s->local_v4)) ||
+           (s->local_v6.family != IP_NONE && ip_equal(ip, &s->local_v6));
+}
+
+int session_claim(struct session *s, struct vsock *v, const struct endpoint *at)
+{
+    struct endpoint wanted = *at;
+    struct vsock *owner;
+
+    if (wanted.port == 0) {
+        int err = vsock_pick_port(s->sockets, v, &wanted.ip, rng_u32(s->rng), &wanted.port);
+
+        if (err == -EADDRINUSE) {
+            sweep(s);
+            err = vsock_pick_port(s->sockets, v, &wanted.ip, rng_u32(s->rng), &wanted.port);
+        }
+        if (err < 0)
+            return err;
+    }
+    while ((owner = vsock_conflict(s->sockets, v, &wanted)) != NULL) {
+        if (owner->is_queued || owner->flow != NULL || session_is_open(s, owner))
+            return -EADDRINUSE;
+    }
+    vsock_bind(s->sockets, v, &wanted);
+    return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the families of calls share: one running sandbox and one trapped call. A family is a file
+ * sys_X.c; each handler gets the session and the trap and returns what the agent's call shall
+ * return: a value, -errno, or one of the three special results below.
+ */
+#ifndef SANDBOX_SESSION_H
+#define SANDBOX_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/audit.h"
+#include "base/loop.h"
+#include "base/rng.h"
+#include "netstack/netstack.h"
+#include "policy/policy.h"
+#include "sandbox/agent_mem.h"
+#include "sandbox/held.h"
+#include "sandbox/inject.h"
+#include "sandbox/notify.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/vsock.h"
+
+/** Let the kernel run the call: only where nothing pointed to was judged (dispatch.c lists where).
+ */
+#define CALL_CONTINUE INT64_MIN
+/** Not answered yet: held. */
+#define CALL_HELD (INT64_MIN + 1)
+/** Answered by the handler, or vanished. */
+#define CALL_DONE (INT64_MIN + 2)
+
+#define SESSION_SCRATCH (128u << 10)
+
+struct resolver;
+struct refusals;
+
+/** What a record of a connection needs when it ends. One for each slot of the socket table. */
+struct flow_info {
+    char rule[POLICY_RULE_TEXT_MAX + 8];
+    char name[POLICY_HOSTNAME_MAX + 1];
+    char exe[AGENT_EXE_CAP];
+    int32_t pid;
+    enum policy_reason reason;
+    bool would_deny;
+};
+
+struct session {
+    const struct sandbox_config *config;
+    struct loop *loop;
+    struct notify notify;
+    struct agents agents;
+    struct rendezvous rendezvous;
+    struct unix_diag diag;
+    struct rng rng;
+    struct vsock_table *sockets;
+    struct flow_info *flow_infos;
+    struct held_table *held;
+    struct replay replay;
+    struct netstack *netstack; /* NULL: offline */
+    struct audit *audit;
+    struct pins *pins;
+    struct resolver *resolver;
+    struct refusals *refusals;
+    struct ip local_v4; /* our address toward the network; IP_NONE: none */
+    struct ip local_v6;
+    uint8_t *scratch;    /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
+    uint32_t sweep_at;   /* look for dead sockets when so many are in use */
+    uint64_t handshakes; /* tunnel handshakes completed, for the message about none */
+};
+
+/** One trapped call while it is handled. */
+struct trap {
+    struct call call;
+    struct vsock *sock; /* NULL: a socket of the kernel's (AF_UNIX), or not about one */
+    int fd;          /* our duplicate of the agent's descriptor; borrowed; -1 where not available */
+    bool is_resumed; /* it was held before */
+    struct mono deadline; /* of a call that was held; MONO_NEVER otherwise */
+};
+
+/* Agent memory for a trap: reading asks afterwards, writing before, whether the call still waits,
+ * so neither can touch a process that merely got the same number. -ESRCH when it does not. */
+int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret,
+              size_t len) MUST_USE;
+int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data,
+               size_t len) MUST_USE;
+bool trap_is_nonblock(const struct trap *t);
+/** trap_hold() - Keep the call waiting for @what on its socket; the time limit is SO_RCVTIMEO or
+ * SO_SNDTIMEO as @option says, 0: none. Returns CALL_HELD or -errno. */
+int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, int option);
+/** trap_hold_fd() - The same, woken by @events on the agent's own end. */
+int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what, int option,
+                     uint32_t events);
+
+/* Socket addresses as the kernel's move_addr_to_kernel() and move_addr_to_user() copy them. */
+int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64_t len,
+                  struct sockaddr_storage *ret, unsigned *ret_len) MUST_USE;
+int sockaddr_write(struct session *s, const struct trap *t, const void *data, unsigned len,
+                   uint64_t addr, uint64_t len_addr) MUST_USE;
+
+/* Sockets (session.c) */
+
+/** session_give() - Finish a socket's birth: install @agent_end (taken) in the caller and answer
+ * with its number. On failure the socket is ended. */
+int64_t session_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
+                     bool is_cloexec);
+/** session_watch() - Watch the socket's our_end; @ready gets the socket. */
+int session_watch(struct session *s, struct vsock *v, uint32_t events,
+                  void (*ready)(void *self, uint32_t events)) MUST_USE;
+void session_close_end(struct session *s, struct vsock *v);
+/** session_end() - The agent has no descriptor of the socket any more: release everything. */
+void session_end(struct session *s, struct vsock *v);
+/** session_is_open() - Does a process of the agent still have the socket? When not, it is ended. */
+bool session_is_open(struct session *s, struct vsock *v);
+/** session_claim() - Take the local name @at for @v; dead owners are cleared away first.
+ * Port 0: one of our choice. Errors: -EADDRINUSE. */
+int session_claim(struct session *s, struct vsock *v, const struct endpoint *at) MUST_USE;
+/** session_is_own_ip() - Is it an address of the sandbox itself: loopback, any, the tunnel's? */
+bool session_is_own_ip(const struct session *s, const struct ip *ip);
+/** session_new_socket() - Enter an agent-side object into the table. Errors: -ENFILE. */
+int session_new_socket(struct session *s, enum vsock_kind kind, int agent_end,
+                       struct vsock **ret) MUST_USE;
+struct flow_info *session_info(struct session *s, const struct vsock *v);
+
+#endif

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * connect(2) on TCP sockets: to another socket of the sandbox, directly, or to the network, as a
+ * flow that the policy allowed.
+ *
+ * Blocking: the call is held, the agent's end stays unconnected until the network answers, so a
+ * failure leaves the descriptor as good as new. Non-blocking: the end is joined at once and filled,
+ * which makes it unwritable as in SYN_SENT; the answer drains it, a failure closes our end on the
+ * unread junk, which the agent polls as POLLERR|POLLHUP.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "sandbox/dispatch.h"
+#include "sandbox/inet.h"
+#include "sandbox/judge.h"
+#include "sandbox/records.h"
+#include "sandbox/sys_listen.h"
+#include "sandbox/sys_tcp.h"
+
+#define FDINFO_CLOEXEC 02000000 /* O_CLOEXEC in the flags line of /proc/PID/fdinfo/N */
+
+/* Flow events */
+
+static void fail(struct session *s, struct vsock *v, int err)
+{
+    if (v->our_end >= 0) {
+        session_close_end(s, v); /* unread junk: the agent's end is reset */
+        v->is_spoilt = true;
+    }
+    v->so_error = -err;
+    vsock_move(v, VSOCK_FAILED);
+    held_wake(s->held, v, HELD_ALL);
+}
+
+/** Hand the joined end to the relay; one junk byte stays queued in it as the canary. */
+static int attach(struct session *s, struct vsock *v)
+{
+    int err;
+
+    loop_unwatch(s->loop, &v->watch);
+    err = flow_attach_canary(v->flow, take_fd(&v->our_end));
+    if (err < 0)
+        return err;
+    v->is_flow_open = false;
+    vsock_move(v, VSOCK_CONNECTED);
+    return 0;
+}
+
+static void on_opened(void *self, struct flow *f, int err)
+{
+    struct vsock *v = self;
+    struct session *s = v->owner;
+    struct endpoint at;
+
+    if (err < 0) {
+        v->flow = NULL;
+        fail(s, v, err);
+        return;
+    }
+    if (flow_local(f, &at) == 0)
+        v->local = (struct endpoint){.ip = at.ip, .port = v->is_bound ? v->local.port : at.port};
+    v->is_flow_open = true;
+    if (v->our_end >= 0) {
+        inject_drain(v->our_end, /*keep=*/1);
+        if (attach(s, v) < 0) {
+            session_end(s, v);
+            return;
+        }
+        v->connect_returns_0 = true;
+    }
+    held_wake(s->held, v, HELD_ALL);
+}
+
+static void on_closed(void *self, struct flow *f, int err, const struct flow_stats *stats)
+{
+    struct vsock *v = self;
+    struct session *s = v->owner;
+
+    (void)f;
+    records_flow(s, v, err, stats);
+    v->flow = NULL;
+    if (v->is_ending)
+        return;
+    if (v->state == VSOCK_CONNECTING) { /* ended before the agent could be joined */
+        v->is_flow_open = false;
+        fail(s, v, err < 0 ? err : -ECONNRESET);
+    } else {
+        vsock_move(v, VSOCK_OVER);
+    }
+    (void)session_is_open(s, v);
+}
+
+static const struct flow_events tcp_events = {.opened = on_opened, .closed = on_closed};
+
+/** The agent closed the socket while its connection was under way. */
+static void on_connecting_end(void *self, uint32_t events)
+{
+    struct vsock *v = self;
+
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0)
+        session_end(v->owner, v);
+}
+
+/* Joining */
+
+static int join(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    int end;
+
+    if (t->fd < 0)
+        return -ENOTCONN;
+    end = rendezvous_join(&s->rendezvous, t->fd);
+    if (end < 0)
+        return end;
+    v->our_end = end;
+    if (v->kept_fd >= 0) { /* our duplicate would hide the agent's close */
+        own_close(&v->kept_fd);
+        t->fd = -1;
+    }
+    return 0;
+}
+
+bool tcp_is_pending(const struct vsock *v)
+{
+    return v->kind == VSOCK_TCP && v->state == VSOCK_CONNECTING && v->our_end < 0;
+}
+
+/** The network has answered a connection whose end was not joined: do it. Returns 0 or -errno. */
+static int settle(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    int canary_end = t->fd;
+    auto_fd copy = -1;
+    int err;
+
+    if (v->kept_fd >= 0) { /* join() closes it */
+        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
+        canary_end = copy;
+    }
+    err = join(s, t);
+    if (err == 0)
+        err = inject_canary(canary_end);
+    if (err == 0)
+        err = attach(s, v);
+    if (err < 0) {
+        struct flow *f = v->flow;
+
+        session_close_end(s, v);
+        v->flow = NULL;
+        v->is_flow_open = false;
+        v->is_spoilt = true;
+        vsock_move(v, VSOCK_FAILED);
+        if (f != NULL)
+            flow_abort(f);
+    }
+    return err;
+}
+
+void tcp_settle(struct session *s, struct trap *t)
+{
+    if (tcp_is_pending(t->sock) && t->sock->is_flow_open && settle(s, t) == 0)
+        t->sock->connect_returns_0 = true;
+}
+
+/* Replacing a spoilt object */
+
+/** Is the agent's descriptor close-on-exec? */
+static bool is_agent_cloexec(struct session *s, const struct trap *t)
+{
+    char path[64];
+    char text[512];
+    const char *at;
+    ssize_t n;
+    auto_fd fd = -1;
+
+    (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", t->call.tid, (int)t->call.arg[0]);
+    fd = openat(s->agents.proc_fd, path, O_RDONLY | O_CLOEXEC);
+    n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    if (n <= 0)
+        return true; /* the safe side */
+    text[n] = '\0';
+    at = strstr(text, "flags:");
+    return at == NULL || (strtoul(at + 6, NULL, 8) & FDINFO_CLOEXEC) != 0;
+}
+
+/** Give the agent a fresh unconnected stream under the same number; @ret_fd: our duplicate of it.
+ * DEVIATES: other duplicates of the descriptor, and epoll registrations, keep the old one. */
+static int replace_object(struct session *s, struct trap *t, int *ret_fd)
+{
+    struct vsock *v = t->sock;
+    auto_fd fresh = inject_stream(trap_is_nonblock(t));
+    uint64_t inode;
+    int err;
+
+    if (fresh < 0)
+        return fresh;
+    err = inject_inode(fresh, &inode);
+    if (err == 0)
+        err = notify_replace_fd(&s->notify, t->call.id, fresh, (int)t->call.arg[0],
+                                is_agent_cloexec(s, t));
+    if (err < 0)
+        return err;
+    vsock_rekey(s->sockets, v, inode);
+    v->is_spoilt = false;
+    if (!s->agents.can_get_fd) {
+        own_close(&v->kept_fd);
+        v->kept_fd = fcntl(fresh, F_DUPFD_CLOEXEC, 0);
+    }
+    *ret_fd = take_fd(&fresh);
+    t->fd = *ret_fd;
+    return 0;
+}
+
+static int64_t disconnect(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    struct flow *f = v->flow;
+    auto_fd fresh = -1;
+    int err;
+
+    if (v->state == VSOCK_LISTENING)
+        return -EINVAL;
+    if (v->state == VSOCK_OPEN && !v->is_spoilt)
+        return 0;
+    v->flow = NULL;
+    v->is_ending = true; /* closed() shall leave the socket alone */
+    if (f != NULL)
+        flow_abort(f);
+    v->is_ending = false;
+    session_close_end(s, v);
+    if (!v->is_bound_port)
+        vsock_unbind(s->sockets, v);
+    v->remote = (struct endpoint){0};
+    v->so_error = 0;
+    v->is_loopback = false;
+    v->connect_returns_0 = false;
+    v->is_flow_open = false;
+    if (v->state != VSOCK_OPEN)
+        vsock_move(v, VSOCK_OPEN);
+    err = replace_object(s, t, &fresh);
+    return err;
+}
+
+/* To the network */
+
+static int64_t connect_remote(struct session *s, struct trap *t, const struct endpoint *dst)
+{
+    struct vsock *v = t->sock;
+    bool is_nonblock = trap_is_nonblock(t);
+    int64_t held;
+    int err;
+
+    if (s->netstack == NULL)
+        return -ENETUNREACH;
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return CALL_DONE;
+    err =
+        flow_open(s->netstack, dst, v->is_bound_port ? v->local.port : 0, &tcp_events, v, &v->flow);
+    if (err < 0)
+        return err;
+    v->remote = *dst;
+    v->pid = session_info(s, v)->pid;
+    vsock_move(v, VSOCK_CONNECTING);
+    if (!is_nonblock) {
+        held = trap_hold(s, t, HELD_CONNECT, SO_SNDTIMEO);
+        if (held == CALL_HELD)
+            return CALL_HELD;
+        err = (int)held;
+    } else {
+        int agent_end = t->fd;
+        auto_fd copy = -1;
+
+        if (v->kept_fd >= 0) {
+            copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
+            agent_end = copy;
+        }
+        err = join(s, t);
+        if (err == 0) {
+            inject_fill(agent_end);
+            err = session_watch(s, v, EPOLLRDHUP | EPOLLET, on_connecting_end);
+        }
+        if (err == 0)
+            return -EINPROGRESS;
+        v->is_spoilt = v->our_end >= 0;
+        session_close_end(s, v);
+    }
+    flow_abort(v->flow); /* not opened yet: no event comes */
+    v->flow = NULL;
+    vsock_move(v, VSOCK_OPEN);
+    return err;
+}
+
+/* Inside the sandbox */
+
+/** Refuse as the network would: at once, or for a non-blocking call by and by. */
+static int64_t refuse_local(struct session *s, struct trap *t, const struct endpoint *dst)
+{
+    struct vsock *v = t->sock;
+    int agent_end = t->fd;
+    auto_fd copy = -1;
+
+    if (!trap_is_nonblock(t))
+        return -ECONNREFUSED;
+    if (v->kept_fd >= 0) {
+        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
+        agent_end = copy;
+    }
+    if (join(s, t) < 0)
+        return -ECONNREFUSED;
+    v->remote = *dst;
+    vsock_move(v, VSOCK_CONNECTING);
+    (void)inject_canary(agent_end); /* unread: closing our end is then a reset */
+    fail(s, v, -ECONNREFUSED);
+    return -EINPROGRESS;
+}
+
+/** The client's own name: what it bound, else the address it calls and a port of our choice. */
+static int name_client(struct session *s, struct vsock *v, const struct endpoint *dst)
+{
+    struct endpoint at = {.ip = dst->ip, .port = v->is_bound ? v->local.port : 0};
+
+    if (v->is_bound && !ip_is_any(&v->local.ip))
+        return 0;
+    if (v->is_bound) {
+        vsock_bind(s->sockets, v, &at); /* the port was ours under any address already */
+        return 0;
+    }
+    return session_claim(s, v, &at);
+}
+
+static int make_child(struct session *s, struct vsock *v, struct vsock *listener, int end,
+                      const struct endpoint *dst)
+{
+    struct vsock *child;
+    int err = session_new_socket(s, VSOCK_TCP, end, &child);
+
+    if (err < 0) {
+        (void)close(end);
+        return err;
+    }
+    child->is_v6 = listener->is_v6;
+    child->is_v6only = listener->is_v6only;
+    child->protocol = IPPROTO_TCP;
+    child->may_reuse_addr = listener->may_reuse_addr;
+    child->may_reuse_port = listener->may_reuse_port;
+    vsock_options_copy(child, listener);
+    child->our_end = end;
+    child->remote = v->local;
+    child->is_loopback = true;
+    vsock_bind(s->sockets, child, dst);
+    vsock_move(child, VSOCK_CONNECTED);
+    child->is_queued = true;
+    vsock_queue_push(listener, child);
+    return 0;
+}
+
+static int64_t connect_to(struct session *s, struct trap *t, struct vsock *listener,
+                          const struct endpoint *dst)
+{
+    struct vsock *v = t->sock;
+    bool is_nonblock = trap_is_nonblock(t);
+    bool had_port = v->is_bound;
+    int agent_end = t->fd;
+    auto_fd copy = -1;
+    int err;
+
+    if (listener->queue_count > listener->backlog &&
+        (!is_nonblock || listener->queue_count > VSOCK_BACKLOG_MAX)) {
+        if (is_nonblock)
+            return -ECONNREFUSED;
+        err = held_add(s->held, &t->call, listener, HELD_OUTPUT,
+                       t->is_resumed ? t->deadline : MONO_NEVER);
+        return err < 0 ? err : CALL_HELD;
+    }
+    err = name_client(s, v, dst);
+    if (err < 0)
+        return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
+    if (v->kept_fd >= 0) {
+        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
+        agent_end = copy;
+    }
+    err = join(s, t);
+    if (err == 0 && is_nonblock)
+        inject_edge(agent_end, v->our_end);
+    if (err == 0)
+        err = make_child(s, v, listener, take_fd(&v->our_end), dst);
+    if (err < 0) {
+        if (!had_port)
+            vsock_unbind(s->sockets, v);
+        return err;
+    }
+    v->remote = *dst;
+    v->is_loopback = true;
+    vsock_move(v, VSOCK_CONNECTED);
+    v->connect_returns_0 = is_nonblock;
+    listen_announce(s, listener);
+    return is_nonblock ? -EINPROGRESS : 0;
+}
+
+static int64_t connect_local(struct session *s, struct trap *t, const struct endpoint *dst)
+{
+    struct vsock *listener;
+
+    do
+        listener = vsock_listener(s->sockets, dst, rng_u32(s->rng));
+    while (listener != NULL && !session_is_open(s, listener));
+    if (listener != NULL)
+        return connect_to(s, t, listener, dst);
+    if (ip_is_loopback(&dst->ip) && s->netstack != NULL &&
+        judge_loopback(s, t->call.tid, POLICY_TCP, dst, session_info(s, t->sock)) == 0)
+        return connect_remote(s, t, dst);
+    return refuse_local(s, t, dst);
+}
+
+/* The call */
+
+static int64_t connect_again(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+
+    if (v->is_flow_open && v->our_end < 0)
+        return settle(s, t);
+    if (trap_is_nonblock(t))
+        return -EALREADY;
+    return trap_hold(s, t, HELD_CONNECT, SO_SNDTIMEO);
+}
+
+static int64_t connect_open(struct session *s, struct trap *t, const struct sockaddr_storage *raw,
+                            unsigned len)
+{
+    struct vsock *v = t->sock;
+    struct endpoint dst;
+    bool is_mapped;
+    auto_fd fresh = -1;
+    int err = inet_read(raw, len, v->is_v6, &dst, &is_mapped);
+
+    if (err < 0)
+        return err;
+    if (is_mapped && v->is_v6only)
+        return -ENETUNREACH;
+    if (inet_is_multicast(&dst.ip) || inet_is_broadcast(&dst.ip))
+        return -ENETUNREACH;
+    if (v->is_spoilt) {
+        err = replace_object(s, t, &fresh);
+        if (err < 0)
+            return err;
+    }
+    dst.ip = inet_destination(&dst.ip);
+    if (session_is_own_ip(s, &dst.ip))
+        return connect_local(s, t, &dst);
+    err = judge(s, t->call.tid, POLICY_TCP, &dst, session_info(s, v));
+    return err < 0 ? err : connect_remote(s, t, &dst);
+}
+
+static int64_t tcp_connect(struct session *s, struct trap *t, const struct sockaddr_storage *raw,
+                           unsigned len)
+{
+    struct vsock *v = t->sock;
+    int err;
+
+    if (len < sizeof(sa_family_t))
+        return -EINVAL;
+    if (raw->ss_family == AF_UNSPEC)
+        return disconnect(s, t);
+    switch ((enum vsock_state)v->state) {
+    case VSOCK_OPEN:
+        return connect_open(s, t, raw, len);
+    case VSOCK_CONNECTING:
+        return connect_again(s, t);
+    case VSOCK_FAILED: /* once: what became of the last attempt; ECONNABORTED when it was asked for
+                        */
+        err = v->so_error != 0 ? -v->so_error : -ECONNABORTED;
+        v->so_error = 0;
+        vsock_move(v, VSOCK_OPEN);
+        return err;
+    case VSOCK_CONNECTED:
+        if (!v->connect_returns_0)
+            return -EISCONN;
+        v->connect_returns_0 = false;
+        return 0;
+    case VSOCK_LISTENING:
+    case VSOCK_OVER:
+    case VSOCK_FREE:
+    case VSOCK_STATE_COUNT:
+        break;
+    }
+    return -EISCONN;
+}
+
+int64_t sys_connect(struct session *s, struct trap *t)
+{
+    struct sockaddr_storage raw;
+    unsigned len;
+    int err;
+
+    if (t->sock == NULL)
+        return CALL_CONTINUE;
+    err = sockaddr_read(s, t, t->call.arg[1], t->call.arg[2], &raw, &len);
+    if (err < 0)
+        return err;
+    switch ((enum vsock_kind)t->sock->kind) {
+    case VSOCK_TCP:
+        return tcp_connect(s, t, &raw, len);
+    case VSOCK_UDP:
+        return udp_connect(s, t, &raw, len);
+    case VSOCK_NETLINK:
+        return 0; /* the kernel is the only peer there is */
+    }
+    return -EINVAL;
+}

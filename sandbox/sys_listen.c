@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listen(2) and accept(2). The agent's end of a listener is joined to one of ours; a dummy byte for
+ * each queued connection makes it readable, at the right level and with a fresh edge for each.
+ * Accepting takes one byte back and installs the connection's end, both or nothing.
+ */
+#include "sandbox/sys_listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "sandbox/dispatch.h"
+#include "sandbox/inet.h"
+
+void listen_announce(struct session *s, struct vsock *listener)
+{
+    static const uint8_t dummy = 0;
+
+    while (listener->announced < listener->queue_count) {
+        if (send(listener->our_end, &dummy, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+            break; /* full: the rest is announced as bytes are taken */
+        listener->announced++;
+    }
+    held_wake(s->held, listener, HELD_ACCEPT);
+}
+
+/** The agent's end hung up: closed by all, or shut down, which ends waiting accept() calls. */
+static void on_listener(void *self, uint32_t events)
+{
+    struct vsock *v = self;
+    struct session *s = v->owner;
+    uint8_t junk[64];
+
+    if ((events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) {
+        if (!session_is_open(s, v))
+            return;
+        loop_unwatch(s->loop, &v->watch);
+        vsock_move(v, VSOCK_OVER);
+        held_wake(s->held, v, HELD_ALL);
+        return;
+    }
+    while (recv(v->our_end, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+        ; /* a write to a listener is nobody's data */
+}
+
+static int64_t make_listener(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    struct vsock *other;
+    int err = 0;
+
+    if (t->fd < 0)
+        return -EINVAL;
+    if (!v->is_bound)
+        err = session_claim(s, v, &v->local);
+    while (err == 0 && (other = vsock_conflict(s->sockets, v, &v->local)) != NULL) {
+        if (other->is_queued || other->flow != NULL || session_is_open(s, other))
+            err = -EADDRINUSE;
+    }
+    if (err < 0)
+        return err;
+    v->our_end = rendezvous_join(&s->rendezvous, t->fd);
+    if (v->our_end < 0)
+        return v->our_end;
+    err = session_watch(s, v, EPOLLIN | EPOLLRDHUP, on_listener);
+    if (err < 0) {
+        session_close_end(s, v);
+        v->is_spoilt = true;
+        return err;
+    }
+    vsock_move(v, VSOCK_LISTENING);
+    return 0;
+}
+
+int64_t sys_listen(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    unsigned backlog = (unsigned)t->call.arg[1];
+    int64_t err = 0;
+
+    if (v == NULL)
+        return CALL_CONTINUE;
+    if (v->kind != VSOCK_TCP)
+        return -EOPNOTSUPP;
+    if (v->state == VSOCK_OPEN && !v->is_spoilt)
+        err = make_listener(s, t);
+    else if (v->state != VSOCK_LISTENING)
+        err = -EINVAL;
+    if (err < 0)
+        return err;
+    v->backlog = backlog < VSOCK_BACKLOG_MAX ? backlog : VSOCK_BACKLOG_MAX;
+    return 0;
+}
+
+/** Put a connection that could not be handed over back to where it was. */
+static void give_back(struct session *s, struct vsock *listener, struct vsock *child)
+{
+    vsock_queue_push_front(listener, child);
+    child->is_queued = true;
+    listen_announce(s, listener);
+}
+
+static int64_t hand_over(struct session *s, struct trap *t, struct vsock *child, int flags)
+{
+    struct vsock *v = t->sock;
+    struct sockaddr_storage name;
+    uint8_t dummy;
+    int number;
+
+    if (fcntl(child->our_end, F_SETFL, (flags & SOCK_NONBLOCK) != 0 ? O_NONBLOCK : 0) < 0)
+        return -errno;
+    if (t->call.arg[1] != 0) {
+        unsigned len = inet_write(&child->remote, child->is_v6, &name);
+        int err = sockaddr_write(s, t, &name, len, t->call.arg[1], t->call.arg[2]);
+
+        if (err < 0)
+            return err;
+    }
+    if (v->announced > 0 && recv(t->fd, &dummy, 1, MSG_DONTWAIT) == 1)
+        v->announced--;
+    number = notify_give_fd(&s->notify, t->call.id, child->our_end, (flags & SOCK_CLOEXEC) != 0);
+    if (number < 0)
+        return number == -ENOENT ? CALL_DONE : number;
+    own_close(&child->our_end);
+    return number;
+}
+
+int64_t sys_accept(struct session *s, struct trap *t)
+{
+    int flags = t->call.nr == SYS_accept4 ? (int)t->call.arg[3] : 0;
+    struct vsock *v = t->sock;
+    struct vsock *child;
+    int64_t result;
+
+    if (v == NULL)
+        return CALL_CONTINUE;
+    if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
+        return -EINVAL;
+    if (v->kind != VSOCK_TCP)
+        return -EOPNOTSUPP;
+    if (v->state != VSOCK_LISTENING)
+        return -EINVAL;
+    child = vsock_queue_pop(v);
+    if (child == NULL) {
+        if (trap_is_nonblock(t))
+            return -EAGAIN;
+        return trap_hold(s, t, HELD_ACCEPT, SO_RCVTIMEO);
+    }
+    child->is_queued = false;
+    result = hand_over(s, t, child, flags);
+    if (result < 0) {
+        give_back(s, v, child);
+        return result;
+    }
+    listen_announce(s, v);
+    held_wake(s->held, v, HELD_OUTPUT);
+    return CALL_DONE;
+}

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The send and receive calls that can carry an address: sendto, sendmsg, sendmmsg, recvfrom,
+ * recvmsg, recvmmsg. On TCP the kernel's own message semantics fit, so those are continued where no
+ * address could leak; on UDP and netlink they are done here, through a duplicate of the agent's
+ * end.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "sandbox/ancillary.h"
+#include "sandbox/dispatch.h"
+#include "sandbox/inet.h"
+#include "sandbox/sys_netlink.h"
+#include "sandbox/sys_udp.h"
+
+#define IOV_FEW  64u   /* pieces that need no heap */
+#define MMSG_MAX 1024u /* UIO_MAXIOV: Linux cuts vlen there */
+
+/** A message as one of the calls describes it, in our own memory. */
+struct message {
+    uint64_t name; /* agent's pointers; 0: none */
+    uint32_t name_len;
+    uint64_t control;
+    uint64_t control_len;
+    uint64_t header; /* where the agent's struct msghdr is; 0: sendto, recvfrom */
+    int flags;
+    unsigned iov_count;
+    size_t total;
+    struct iovec *iov; /* few, or owned */
+    struct iovec few[IOV_FEW];
+};
+
+static void message_done(struct message *m)
+{
+    if (m->iov != m->few)
+        free(m->iov);
+}
+
+static int message_read(struct session *s, const struct trap *t, uint64_t header, int flags,
+                        struct message *ret)
+{
+    struct msghdr raw;
+    int err;
+
+    ret->iov = ret->few;
+    err = trap_read(s, t, header, &raw, sizeof(raw));
+    if (err < 0)
+        return err;
+    if ((int)raw.msg_namelen < 0)
+        return -EINVAL;
+    ret->name = (uint64_t)(uintptr_t)raw.msg_name;
+    ret->name_len = raw.msg_namelen;
+    ret->control = (uint64_t)(uintptr_t)raw.msg_control;
+    ret->control_len = raw.msg_controllen;
+    ret->header = header;
+    ret->flags = flags;
+    if (raw.msg_iovlen > AGENT_IOV_MAX)
+        return -EMSGSIZE;
+    ret->iov_count = (unsigned)raw.msg_iovlen;
+    if (ret->iov_count > IOV_FEW) {
+        ret->iov = calloc(ret->iov_count, sizeof(ret->iov[0]));
+        if (ret->iov == NULL) {
+            ret->iov = ret->few;
+            return -ENOMEM;
+        }
+    }
+    return agent_read_iov(&s->agents, t->call.tid,
+                          (struct agent_ptr){(uint64_t)(uintptr_t)raw.msg_iov}, ret->iov_count,
+                          ret->iov, &ret->total);
+}
+
+/** sendto() and recvfrom() as a message of one piece. */
+static void message_of_call(const struct trap *t, struct message *ret)
+{
+    size_t len = t->call.arg[2] < INT_MAX ? t->call.arg[2] : INT_MAX;
+
+    ret->name = t->call.arg[4];
+    ret->name_len = (uint32_t)t->call.arg[5];
+    ret->control = 0;
+    ret->control_len = 0;
+    ret->header = 0;
+    ret->flags = (int)t->call.arg[3];
+    ret->iov_count = 1;
+    ret->iov = ret->few;
+    ret->iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)t->call.arg[1], .iov_len = len};
+    ret->total = len;
+}
+
+/* Sending */
+
+static int gather(struct session *s, const struct trap *t, const struct message *m, size_t len)
+{
+    int err = agent_gather(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len);
+
+    return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
+}
+
+/** sendto() with an address on a TCP socket: Linux ignores the address. */
+static int64_t send_stream(struct session *s, struct trap *t, const struct message *m)
+{
+    size_t len = m->total < SESSION_SCRATCH ? m->total : SESSION_SCRATCH;
+    ssize_t n;
+    int err;
+
+    if ((m->flags & MSG_FASTOPEN) != 0)
+        return -EOPNOTSUPP;
+    if (t->sock->state != VSOCK_CONNECTED)
+        return t->sock->state == VSOCK_OVER ? -EPIPE : -ENOTCONN;
+    if (t->fd < 0)
+        return -EISCONN; /* without a duplicate we cannot stand in */
+    err = gather(s, t, m, len);
+    if (err < 0)
+        return err;
+    n = send(t->fd, s->scratch, len, (m->flags & MSG_OOB) | MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0)
+        return n;
+    if (errno != EAGAIN || trap_is_nonblock(t) || (m->flags & MSG_DONTWAIT) != 0)
+        return -errno;
+    return trap_hold_fd(s, t, HELD_OUTPUT, SO_SNDTIMEO, EPOLLOUT);
+}
+
+static int destination(struct session *s, struct trap *t, const struct message *m,
+                       struct endpoint *ret)
+{
+    struct vsock *v = t->sock;
+    struct sockaddr_storage raw;
+    bool is_mapped;
+    unsigned len;
+    int err;
+
+    if (m->name == 0 || m->name_len == 0) {
+        if (v->state != VSOCK_CONNECTED)
+            return -EDESTADDRREQ;
+        *ret = v->remote;
+        return 0;
+    }
+    err = sockaddr_read(s, t, m->name, m->name_len, &raw, &len);
+    if (err < 0)
+        return err;
+    if (v->is_v6 && len >= sizeof(struct sockaddr_in) && raw.ss_family == AF_INET) {
+        err = v->is_v6only ? -ENETUNREACH : inet_read(&raw, len, /*is_v6=*/false, ret, &is_mapped);
+        return err;
+    }
+    if (!v->is_v6 && len >= sizeof(struct sockaddr_in) && raw.ss_family == AF_UNSPEC)
+        raw.ss_family = AF_INET; /* Linux lets both pass */
+    err = inet_read(&raw, len, v->is_v6, ret, &is_mapped);
+    if (err == 0 && is_mapped && v->is_v6only)
+        return -ENETUNREACH;
+    return err;
+}
+
+static int64_t send_packet(struct session *s, struct trap *t, const struct message *m)
+{
+    struct vsock *v = t->sock;
+    struct endpoint dst = {0};
+    int err;
+
+    if ((m->flags & MSG_OOB) != 0)
+        return -EOPNOTSUPP;
+    if (v->kind == VSOCK_UDP) {
+        if (v->so_error != 0) {
+            err = -v->so_error;
+            v->so_error = 0;
+            return err;
+        }
+        err = destination(s, t, m, &dst);
+        if (err < 0)
+            return err;
+        udp_flush(s, v);
+    }
+    if (m->total > DGRAM_PAYLOAD_MAX)
+        return -EMSGSIZE;
+    if (m->control_len != 0) {
+        err = ancillary_check(s, t, m->control, m->control_len);
+        if (err < 0)
+            return err;
+    }
+    err = gather(s, t, m, m->total);
+    if (err < 0)
+        return err;
+    if (v->kind == VSOCK_UDP)
+        err = udp_send(s, v, t->call.tid, &dst, bytes_of(s->scratch, m->total));
+    else
+        err = netlink_send(s, v, bytes_of(s->scratch, m->total));
+    return err < 0 ? err : (int64_t)m->total;
+}
+
+int64_t sys_sendto(struct session *s, struct trap *t)
+{
+    struct message m;
+
+    if (t->sock == NULL)
+        return CALL_CONTINUE;
+    message_of_call(t, &m);
+    return t->sock->kind == VSOCK_TCP ? send_stream(s, t, &m) : send_packet(s, t, &m);
+}
+
+int64_t sys_sendmsg(struct session *s, struct trap *t)
+{
+    struct message m;
+    int64_t n;
+
+    if (t->sock == NULL)
+        return CALL_CONTINUE;
+    n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
+    if (n == 0 && t->sock->kind != VSOCK_TCP)
+        n = send_packet(s, t, &m);
+    else if (n == 0 && (m.name != 0 || (m.flags & MSG_FASTOPEN) != 0))
+        n = send_stream(s, t, &m);
+    else if (n == 0)
+        n = CALL_CONTINUE; /* nothing was judged: the peer is fixed */
+    message_done(&m);
+    return n;
+}
+
+int64_t sys_sendmmsg(struct session *s, struct trap *t)
+{
+    unsigned count = (unsigned)t->call.arg[2] < MMSG_MAX ? (unsigned)t->call.arg[2] : MMSG_MAX;
+    struct message m;
+    unsigned done = 0;
+    int64_t n = 0;
+
+    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
+        return CALL_CONTINUE;
+    for (; done < count && n >= 0; done++) {
+        uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
+        uint32_t len;
+
+        n = message_read(s, t, at, (int)t->call.arg[3], &m);
+        if (n == 0)
+            n = send_packet(s, t, &m); /* each entry has its own destination, and its own verdict */
+        message_done(&m);
+        if (n < 0)
+            break;
+        len = (uint32_t)n;
+        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+    }
+    return done > 0 ? (int64_t)done : n;
+}
+
+/* Receiving */
+
+/** recvfrom() with an address on a TCP socket: the address is left empty, which the kernel, for an
+ * AF_UNIX object, would not do. */
+static int64_t receive_stream(struct session *s, struct trap *t, const struct message *m)
+{
+    size_t len = m->total < SESSION_SCRATCH ? m->total : SESSION_SCRATCH;
+    uint32_t none = 0;
+    ssize_t n;
+    int err;
+
+    if (t->fd < 0)
+        return CALL_CONTINUE; /* no duplicate: the name of our end is all that can be learnt */
+    if (t->sock->state != VSOCK_CONNECTED && t->sock->state != VSOCK_OVER)
+        return -ENOTCONN;
+    n = recv(t->fd, s->scratch, len, (m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC)) | MSG_DONTWAIT);
+    if (n < 0) {
+        if (errno != EAGAIN || trap_is_nonblock(t) || (m->flags & MSG_DONTWAIT) != 0)
+            return -errno;
+        return trap_hold_fd(s, t, HELD_INPUT, SO_RCVTIMEO, EPOLLIN | EPOLLRDHUP);
+    }
+    err = trap_write(s, t, (uint64_t)(uintptr_t)m->iov[0].iov_base, s->scratch, (size_t)n);
+    if (err == 0)
+        err = trap_write(s, t, t->call.arg[5], &none, sizeof(none));
+    return err < 0 ? err : n;
+}
+
+/** Take the next datagram into the scratch buffer. Returns its length or the call's result. */
+static int64_t take_datagram(struct session *s, struct trap *t, int flags, struct vsock_note *ret)
+{
+    struct vsock *v = t->sock;
+    const struct vsock_note *note;
+    int queued = 0;
+    ssize_t n;
+
+    if (t->fd < 0)
+        return -EINVAL;
+    if ((flags & MSG_ERRQUEUE) != 0)
+        return -EAGAIN; /* nothing is ever put there */
+    if (ioctl(t->fd, SIOCINQ, &queued) == 0)
+        vsock_note_sync(s->sockets, v, (uint64_t)queued);
+    n = recv(t->fd, s->scratch, SESSION_SCRATCH, MSG_DONTWAIT | (flags & MSG_PEEK));
+    if (n < 0 && errno == EAGAIN) {
+        if (v->so_error != 0) {
+            int err = v->so_error;
+
+            v->so_error = 0;
+            return -err;
+        }
+        if (trap_is_nonblock(t) || (flags & MSG_DONTWAIT) != 0)
+            return -EAGAIN;
+        return trap_hold(s, t, HELD_INPUT, SO_RCVTIMEO);
+    }
+    if (n < 0)
+        return -errno;
+    note = vsock_note_first(s->sockets, v);
+    *ret = note != NULL ? *note : (struct vsock_note){.from = v->remote};
+    if ((flags & MSG_PEEK) == 0)
+        vsock_note_pop(s->sockets, v);
+    return n;
+}
+
+static int write_source(struct session *s, struct trap *t, const struct message *m,
+                        const struct vsock_note *note)
+{
+    struct sockaddr_storage name;
+    struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
+    const void *from = &name;
+    unsigned len;
+    uint32_t room = m->name_len;
+    int err = 0;
+
+    if (t->sock->kind == VSOCK_NETLINK) {
+        from = &nl;
+        len = sizeof(nl);
+    } else {
+        len = inet_write(&note->from, t->sock->is_v6, &name);
+    }
+    if (m->header == 0)
+        return m->name != 0 ? sockaddr_write(s, t, from, len, m->name, t->call.arg[5]) : 0;
+    if (m->name == 0)
+        len = 0;
+    else
+        err = trap_write(s, t, m->name, from, len < room ? len : room);
+    if (err < 0)
+        return err;
+    return trap_write(s, t, m->header + offsetof(struct msghdr, msg_namelen), &len, sizeof(len));
+}
+
+static int write_flags(struct session *s, struct trap *t, const struct message *m, int flags,
+                       size_t control_len)
+{
+    int err;
+
+    if (m->header == 0)
+        return 0;
+    err = trap_write(s, t, m->header + offsetof(struct msghdr, msg_flags), &flags, sizeof(flags));
+    if (err < 0)
+        return err;
+    return trap_write(s, t, m->header + offsetof(struct msghdr, msg_controllen), &control_len,
+                      sizeof(control_len));
+}
+
+static int64_t receive_packet(struct session *s, struct trap *t, const struct message *m)
+{
+    struct vsock_note note;
+    int64_t n = take_datagram(s, t, m->flags, &note);
+    int out_flags = 0;
+    size_t control_len = 0;
+    size_t len;
+    int err;
+
+    if (n < 0)
+        return n;
+    len = (size_t)n < m->total ? (size_t)n : m->total;
+    if (len < (size_t)n)
+        out_flags |= MSG_TRUNC;
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    err = agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len);
+    if (err == 0)
+        err = write_source(s, t, m, &note);
+    if (err == 0 && t->sock->kind == VSOCK_UDP && m->control != 0)
+        err = ancillary_write(s, t, m->control, m->control_len, &note, &control_len, &out_flags);
+    if (err == 0)
+        err = write_flags(s, t, m, out_flags, control_len);
+    if (err < 0)
+        return err;
+    return (m->flags & MSG_TRUNC) != 0 ? n : (int64_t)len;
+}
+
+int64_t sys_recvfrom(struct session *s, struct trap *t)
+{
+    struct message m;
+
+    if (t->sock == NULL)
+        return CALL_CONTINUE;
+    message_of_call(t, &m);
+    return t->sock->kind == VSOCK_TCP ? receive_stream(s, t, &m) : receive_packet(s, t, &m);
+}
+
+/** The kernel would fill in the name of our end. TCP says that there is none: say it for the
+ * kernel, by taking the pointer away before it looks. The flag MSG_ERRQUEUE finds an empty queue.
+ */
+static int64_t receive_stream_msg(struct session *s, struct trap *t)
+{
+    static const uint64_t null_pointer = 0;
+    static const uint32_t zero = 0;
+    uint64_t header = t->call.arg[1];
+    uint64_t name;
+    int err;
+
+    if (((int)t->call.arg[2] & MSG_ERRQUEUE) != 0)
+        return -EAGAIN;
+    if (t->sock->state == VSOCK_OPEN || t->sock->state == VSOCK_LISTENING)
+        return -ENOTCONN;
+    err = trap_read(s, t, header + offsetof(struct msghdr, msg_name), &name, sizeof(name));
+    if (err < 0)
+        return err;
+    if (name != 0) {
+        err = trap_write(s, t, header + offsetof(struct msghdr, msg_name), &null_pointer,
+                         sizeof(null_pointer));
+        if (err == 0)
+            err = trap_write(s, t, header + offsetof(struct msghdr, msg_namelen), &zero,
+                             sizeof(zero));
+    }
+    return err < 0 ? err : CALL_CONTINUE; /* nothing was judged: the peer is fixed */
+}
+
+int64_t sys_recvmsg(struct session *s, struct trap *t)
+{
+    struct message m;
+    int64_t n;
+
+    if (t->sock == NULL)
+        return CALL_CONTINUE;
+    if (t->sock->kind == VSOCK_TCP)
+        return receive_stream_msg(s, t);
+    n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
+    if (n == 0)
+        n = receive_packet(s, t, &m);
+    message_done(&m);
+    return n;
+}
+
+int64_t sys_recvmmsg(struct session *s, struct trap *t)
+{
+    unsigned count = (unsigned)t->call.arg[2] < MMSG_MAX ? (unsigned)t->call.arg[2] : MMSG_MAX;
+    int flags = (int)t->call.arg[3] & ~MSG_WAITFORONE;
+    struct message m;
+    unsigned done = 0;
+    int64_t n = 0;
+
+    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
+        return CALL_CONTINUE;
+    for (; done < count; done++) {
+        uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
+        uint32_t len;
+
+        n = message_read(s, t, at, done == 0 ? flags : flags | MSG_DONTWAIT, &m);
+        if (n == 0)
+            n = receive_packet(s, t, &m);
+        message_done(&m);
+        if (n < 0)
+            break;
+        len = (uint32_t)n;
+        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+        if (n < 0)
+            break;
+    }
+    return done > 0 ? (int64_t)done : n;
+}

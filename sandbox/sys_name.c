@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bind(2), getsockname(2), getpeername(2): the names of virtual sockets, answered from the table.
+ */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+
+#include "sandbox/dispatch.h"
+#include "sandbox/inet.h"
+#include "sandbox/sys_tcp.h"
+
+/** May a socket of the sandbox have this local address? */
+static bool is_local_name(const struct session *s, const struct vsock *v, const struct ip *ip)
+{
+    if (v->kind == VSOCK_UDP && (inet_is_multicast(ip) || inet_is_broadcast(ip)))
+        return true;
+    return session_is_own_ip(s, ip);
+}
+
+int64_t sys_bind(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    struct sockaddr_storage raw;
+    struct endpoint at;
+    bool is_mapped;
+    unsigned len;
+    int err;
+
+    if (v == NULL)
+        return CALL_CONTINUE;
+    err = sockaddr_read(s, t, t->call.arg[1], t->call.arg[2], &raw, &len);
+    if (err < 0)
+        return err;
+    if (v->kind == VSOCK_NETLINK)
+        return len < sizeof(struct sockaddr_nl) || raw.ss_family != AF_NETLINK ? -EINVAL : 0;
+    if (!v->is_v6 && len >= sizeof(struct sockaddr_in) && raw.ss_family == AF_UNSPEC &&
+        ((const struct sockaddr_in *)&raw)->sin_addr.s_addr == INADDR_ANY)
+        raw.ss_family = AF_INET; /* an old habit that Linux puts up with */
+    err = inet_read(&raw, len, v->is_v6, &at, &is_mapped);
+    if (err < 0)
+        return err;
+    if (is_mapped && v->is_v6only)
+        return -EINVAL;
+    if (!is_local_name(s, v, &at.ip))
+        return -EADDRNOTAVAIL;
+    if (v->is_bound || v->state != VSOCK_OPEN)
+        return -EINVAL;
+    err = session_claim(s, v, &at);
+    if (err < 0)
+        return err;
+    v->is_bound_port = true;
+    return 0;
+}
+
+int64_t sys_getsockname(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    struct sockaddr_storage name;
+    struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
+    unsigned len;
+
+    if (v == NULL)
+        return CALL_CONTINUE;
+    if (v->kind == VSOCK_NETLINK) {
+        nl.nl_pid = (uint32_t)v->pid;
+        return sockaddr_write(s, t, &nl, sizeof(nl), t->call.arg[1], t->call.arg[2]);
+    }
+    tcp_settle(s, t);
+    len = inet_write(&v->local, v->is_v6, &name);
+    return sockaddr_write(s, t, &name, len, t->call.arg[1], t->call.arg[2]);
+}
+
+int64_t sys_getpeername(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+    struct sockaddr_storage name;
+    struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
+    unsigned len;
+
+    if (v == NULL)
+        return CALL_CONTINUE;
+    if (v->kind == VSOCK_NETLINK)
+        return sockaddr_write(s, t, &nl, sizeof(nl), t->call.arg[1], t->call.arg[2]);
+    tcp_settle(s, t);
+    if (v->state != VSOCK_CONNECTED)
+        return -ENOTCONN;
+    len = inet_write(&v->remote, v->is_v6, &name);
+    return sockaddr_write(s, t, &name, len, t->call.arg[1], t->call.arg[2]);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * UDP sockets: a pair of SOCK_SEQPACKET ends. What the agent sends natively arrives at our end;
+ * what comes from the network, from DNS or from another socket of the sandbox is put into it, with
+ * a note of who sent it. The calls that carry addresses are in sys_msg.c.
+ */
+#ifndef SANDBOX_SYS_UDP_H
+#define SANDBOX_SYS_UDP_H
+
+#include "sandbox/session.h"
+
+/** udp_ready() - Watch handler of our end. */
+void udp_ready(void *self, uint32_t events);
+/** udp_flush() - Carry what the agent wrote natively before; keeps the order with trapped sends. */
+void udp_flush(struct session *s, struct vsock *v);
+/** udp_send() - One datagram to @dst; judged, once for a while for each destination.
+ * Returns 0 or what sendto(2) says: -EACCES, -EMSGSIZE, -ENETUNREACH, … */
+int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
+             struct bytes payload) MUST_USE;
+/** udp_deliver() - Put a datagram into the agent's queue; dropped when that is full. */
+void udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
+                 struct bytes payload);
+/** udp_autobind() - Give the socket a port when it has none. */
+int udp_autobind(struct session *s, struct vsock *v) MUST_USE;
+
+#endif

@@ -94,7 +94,7 @@ static pid_t start(const char *const argv[], int *ret_out)
     pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (ret_out != NULL) {
             (void)dup2(fds[1], 1);
             (void)dup2(fds[1], 2);

@@ -71,6 +71,7 @@ static enum wg_drop receive_initiation(struct wg *w, const struct endpoint *from
     if (err < 0)
         return WG_DROP_HANDSHAKE;
     roam(w, p, from);
+    timers_any_received(&p->timers, now);
     return send_response(w, p, now);
 }
 

@@ -4,8 +4,7 @@
  * a token claims, and each part is an intersection. The child gets less or the same, in tools,
  * namespaces, destinations, lifetime, strictness and depth.
  *
- * Destinations are rule texts. An allow rule of the request is kept when the parent has the very
- * same rule; every deny rule of either side is kept, because a deny rule can only take away.
+ * Destinations are rules; how they intersect is destination.c's subject.
  */
 #include "policy/identity.h"
 
@@ -13,31 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_deny(const char *rule)
-{
-    return strncmp(rule, "deny ", 5) == 0;
-}
-
-static int add_denials(const struct nameset *from, struct nameset *ret)
-{
-    for (unsigned i = 0; i < from->count; i++) {
-        int err = is_deny(from->items[i]) ? nameset_add(ret, bytes_of_str(from->items[i])) : 0;
-
-        if (err < 0)
-            return err;
-    }
-    return 0;
-}
-
-static int intersect_destinations(const struct nameset *parent, const struct nameset *asked,
-                                  struct nameset *ret)
-{
-    int err = add_denials(parent, ret);
-
-    if (err == 0)
-        err = add_denials(asked, ret);
-    return err < 0 ? err : nameset_intersect(parent, asked, ret);
-}
+#include "policy/destination.h"
 
 static int narrow_namespaces(const struct identity *parent, const struct nameset *asked,
                              struct nameset *ret)
@@ -60,9 +35,8 @@ static int narrow_lists(const struct identity *parent, const struct delegation *
 
     if (err == 0)
         err = narrow_namespaces(parent, request->namespaces, &ret->namespaces);
-    return err < 0
-               ? err
-               : intersect_destinations(&parent->destinations, destinations, &ret->destinations);
+    return err < 0 ? err
+                   : destination_intersect(&parent->destinations, destinations, &ret->destinations);
 }
 
 /** The end of a life of @ttl_s that begins now, no later than the parent's. */

@@ -93,6 +93,10 @@ int identity_name_check(struct bytes text) MUST_USE;
  * Returns 0 or -EINVAL. */
 int identity_tool_check(struct bytes text) MUST_USE;
 
+/** identity_destination_check() - Is @text `allow RULE` or `deny RULE`, with a RULE as
+ * policy_add_rule() reads it? Errors: -EINVAL with @why. */
+int identity_destination_check(struct bytes text, struct why *why) MUST_USE;
+
 const char *identity_phase_name(enum identity_phase phase);
 const char *identity_enforcement_name(enum identity_enforcement e);
 const char *identity_sandbox_name(enum identity_sandbox s);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The door of the control room: latticed's REST API over its store. Who may exist, what they may
+ * do, and who is told when that ends.
+ *
+ * Lifecycle: control_new (opens the data directory, listens) → the loop runs → control_free.
+ */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include <stdbool.h>
+
+#include "audit/audit.h"
+#include "base/addr.h"
+#include "base/loop.h"
+#include "base/must.h"
+#include "base/why.h"
+
+struct control;
+
+struct control_config {
+    struct loop *loop;      /* borrowed */
+    const char *data_dir;   /* exists, 0700; holds database, keys and tokens */
+    struct endpoint listen; /* port 0: the kernel chooses */
+    const char *tls_cert;   /* PEM text; NULL: plain HTTP */
+    const char *tls_key;
+    const char *audience;  /* "aud" of the tokens; NULL: "lattice" */
+    const char *nats_url;  /* told to clients by /discovery; NULL: none */
+    struct audit *audit;   /* borrowed; where spans of tool calls go */
+    const char *audit_log; /* its file, read back for queries */
+};
+
+int control_new(const struct control_config *config, struct control **ret,
+                struct why *why) MUST_USE;
+/** control_port() - The port that it listens on. */
+uint16_t control_port(const struct control *c);
+/** control_admin_token_path() - The file (0600) that holds the administrator's token. Borrowed. */
+const char *control_admin_token_path(const struct control *c);
+void control_free(struct control *c);
+
+#endif

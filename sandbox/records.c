@@ -18,7 +18,7 @@ static void emit(struct session *s, const struct vsock *v, const char *protocol,
                  const struct endpoint *dst, uint64_t out, uint64_t in, int64_t duration_ns,
                  const char *error)
 {
-    const struct flow_info *info = session_info(s, v);
+    const struct flow_info *info = sock_info(s, v);
     struct audit_record r = {
         .kind = AUDIT_FLOW,
         .wall_ns = wall_now_ns(),

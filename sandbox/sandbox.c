@@ -359,7 +359,7 @@ static void end_sockets(struct session *s)
         struct vsock *v = vsock_at(s->sockets, i);
 
         if (v != NULL && !v->is_queued) /* a listener ends those in its queue */
-            session_end(s, v);
+            sock_end(s, v);
     }
 }
 

@@ -109,7 +109,7 @@ int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what
 
 /* Birth and end */
 
-struct flow_info *session_info(struct session *s, const struct vsock *v)
+struct flow_info *sock_info(struct session *s, const struct vsock *v)
 {
     return &s->flow_infos[vsock_index(s->sockets, v)];
 }
@@ -123,14 +123,14 @@ static void sweep(struct session *s)
         struct vsock *v = vsock_at(s->sockets, i);
 
         if (v != NULL && v->flow == NULL && !v->is_queued)
-            (void)session_is_open(s, v);
+            (void)sock_is_open(s, v);
     }
     s->sweep_at = 2 * vsock_count(s->sockets);
     if (s->sweep_at < 256)
         s->sweep_at = 256;
 }
 
-int session_new_socket(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret)
+int sock_new(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret)
 {
     uint64_t inode;
     int err = inject_inode(agent_end, &inode);
@@ -147,8 +147,8 @@ int session_new_socket(struct session *s, enum vsock_kind kind, int agent_end, s
     return 0;
 }
 
-int64_t session_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
-                     bool is_cloexec)
+int64_t sock_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
+                  bool is_cloexec)
 {
     int number = notify_give_fd(&s->notify, t->call.id, agent_end, is_cloexec);
 
@@ -157,12 +157,12 @@ int64_t session_give(struct session *s, const struct trap *t, struct vsock *v, i
     own_close(&agent_end);
     if (number >= 0)
         return CALL_DONE;
-    session_end(s, v);
+    sock_end(s, v);
     return number == -ENOENT ? CALL_DONE : number;
 }
 
-int session_watch(struct session *s, struct vsock *v, uint32_t events,
-                  void (*ready)(void *self, uint32_t events))
+int sock_watch(struct session *s, struct vsock *v, uint32_t events,
+               void (*ready)(void *self, uint32_t events))
 {
     if (v->watch.is_active)
         loop_unwatch(s->loop, &v->watch);
@@ -170,7 +170,7 @@ int session_watch(struct session *s, struct vsock *v, uint32_t events,
     return loop_watch(s->loop, &v->watch, events);
 }
 
-void session_close_end(struct session *s, struct vsock *v)
+void sock_close_end(struct session *s, struct vsock *v)
 {
     loop_unwatch(s->loop, &v->watch);
     own_close(&v->our_end);
@@ -183,7 +183,7 @@ static void answer_error(void *self, const struct call *call, int err)
     (void)notify_answer(&s->notify, call->id, err); /* ENOENT: nobody waits any more */
 }
 
-void session_end(struct session *s, struct vsock *v)
+void sock_end(struct session *s, struct vsock *v)
 {
     struct vsock *child;
 
@@ -199,7 +199,7 @@ void session_end(struct session *s, struct vsock *v)
     }
     while ((child = vsock_queue_pop(v)) != NULL) {
         child->is_queued = false;
-        session_end(s, child);
+        sock_end(s, child);
     }
     for (unsigned i = 0; i < ARRAY_COUNT(v->dgram); i++) {
         if (v->dgram[i] != NULL)
@@ -208,12 +208,12 @@ void session_end(struct session *s, struct vsock *v)
     }
     if (v->kind == VSOCK_UDP)
         records_udp_end(s, v);
-    session_close_end(s, v);
+    sock_close_end(s, v);
     own_close(&v->kept_fd);
     vsock_free(s->sockets, v);
 }
 
-bool session_is_open(struct session *s, struct vsock *v)
+bool sock_is_open(struct session *s, struct vsock *v)
 {
     bool is_open;
 
@@ -227,20 +227,20 @@ bool session_is_open(struct session *s, struct vsock *v)
         is_open = v->inode != 0 && unix_diag_is_open(&s->diag, v->inode);
     }
     if (!is_open)
-        session_end(s, v);
+        sock_end(s, v);
     return is_open;
 }
 
 /* Local names */
 
-bool session_is_own_ip(const struct session *s, const struct ip *ip)
+bool sock_is_own_ip(const struct session *s, const struct ip *ip)
 {
     return ip_is_any(ip) || ip_is_loopback(ip) ||
            (s->local_v4.family != IP_NONE && ip_equal(ip, &s->local_v4)) ||
            (s->local_v6.family != IP_NONE && ip_equal(ip, &s->local_v6));
 }
 
-int session_claim(struct session *s, struct vsock *v, const struct endpoint *at)
+int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at)
 {
     struct endpoint wanted = *at;
     struct vsock *owner;
@@ -256,7 +256,7 @@ int session_claim(struct session *s, struct vsock *v, const struct endpoint *at)
             return err;
     }
     while ((owner = vsock_conflict(s->sockets, v, &wanted)) != NULL) {
-        if (owner->is_queued || owner->flow != NULL || session_is_open(s, owner))
+        if (owner->is_queued || owner->flow != NULL || sock_is_open(s, owner))
             return -EADDRINUSE;
     }
     vsock_bind(s->sockets, v, &wanted);

@@ -100,26 +100,25 @@ int sockaddr_write(struct session *s, const struct trap *t, const void *data, un
 
 /* Sockets (session.c) */
 
-/** session_give() - Finish a socket's birth: install @agent_end (taken) in the caller and answer
+/** sock_give() - Finish a socket's birth: install @agent_end (taken) in the caller and answer
  * with its number. On failure the socket is ended. */
-int64_t session_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
-                     bool is_cloexec);
-/** session_watch() - Watch the socket's our_end; @ready gets the socket. */
-int session_watch(struct session *s, struct vsock *v, uint32_t events,
-                  void (*ready)(void *self, uint32_t events)) MUST_USE;
-void session_close_end(struct session *s, struct vsock *v);
-/** session_end() - The agent has no descriptor of the socket any more: release everything. */
-void session_end(struct session *s, struct vsock *v);
-/** session_is_open() - Does a process of the agent still have the socket? When not, it is ended. */
-bool session_is_open(struct session *s, struct vsock *v);
-/** session_claim() - Take the local name @at for @v; dead owners are cleared away first.
+int64_t sock_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
+                  bool is_cloexec);
+/** sock_watch() - Watch the socket's our_end; @ready gets the socket. */
+int sock_watch(struct session *s, struct vsock *v, uint32_t events,
+               void (*ready)(void *self, uint32_t events)) MUST_USE;
+void sock_close_end(struct session *s, struct vsock *v);
+/** sock_end() - The agent has no descriptor of the socket any more: release everything. */
+void sock_end(struct session *s, struct vsock *v);
+/** sock_is_open() - Does a process of the agent still have the socket? When not, it is ended. */
+bool sock_is_open(struct session *s, struct vsock *v);
+/** sock_claim() - Take the local name @at for @v; dead owners are cleared away first.
  * Port 0: one of our choice. Errors: -EADDRINUSE. */
-int session_claim(struct session *s, struct vsock *v, const struct endpoint *at) MUST_USE;
-/** session_is_own_ip() - Is it an address of the sandbox itself: loopback, any, the tunnel's? */
-bool session_is_own_ip(const struct session *s, const struct ip *ip);
-/** session_new_socket() - Enter an agent-side object into the table. Errors: -ENFILE. */
-int session_new_socket(struct session *s, enum vsock_kind kind, int agent_end,
-                       struct vsock **ret) MUST_USE;
-struct flow_info *session_info(struct session *s, const struct vsock *v);
+int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at) MUST_USE;
+/** sock_is_own_ip() - Is it an address of the sandbox itself: loopback, any, the tunnel's? */
+bool sock_is_own_ip(const struct session *s, const struct ip *ip);
+/** sock_new() - Enter an agent-side object into the table. Errors: -ENFILE. */
+int sock_new(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret) MUST_USE;
+struct flow_info *sock_info(struct session *s, const struct vsock *v);
 
 #endif

@@ -28,7 +28,7 @@
 static void fail(struct session *s, struct vsock *v, int err)
 {
     if (v->our_end >= 0) {
-        session_close_end(s, v); /* unread junk: the agent's end is reset */
+        sock_close_end(s, v); /* unread junk: the agent's end is reset */
         v->is_spoilt = true;
     }
     v->so_error = -err;
@@ -67,7 +67,7 @@ static void on_opened(void *self, struct flow *f, int err)
     if (v->our_end >= 0) {
         inject_drain(v->our_end, /*keep=*/1);
         if (attach(s, v) < 0) {
-            session_end(s, v);
+            sock_end(s, v);
             return;
         }
         v->connect_returns_0 = true;
@@ -91,7 +91,7 @@ static void on_closed(void *self, struct flow *f, int err, const struct flow_sta
     } else {
         vsock_move(v, VSOCK_OVER);
     }
-    (void)session_is_open(s, v);
+    (void)sock_is_open(s, v);
 }
 
 static const struct flow_events tcp_events = {.opened = on_opened, .closed = on_closed};
@@ -102,7 +102,7 @@ static void on_connecting_end(void *self, uint32_t events)
     struct vsock *v = self;
 
     if ((events & (EPOLLHUP | EPOLLERR)) != 0)
-        session_end(v->owner, v);
+        sock_end(v->owner, v);
 }
 
 /* Joining */
@@ -150,7 +150,7 @@ static int settle(struct session *s, struct trap *t)
     if (err < 0) {
         struct flow *f = v->flow;
 
-        session_close_end(s, v);
+        sock_close_end(s, v);
         v->flow = NULL;
         v->is_flow_open = false;
         v->is_spoilt = true;
@@ -232,7 +232,7 @@ static int64_t disconnect(struct session *s, struct trap *t)
     if (f != NULL)
         flow_abort(f);
     v->is_ending = false;
-    session_close_end(s, v);
+    sock_close_end(s, v);
     if (!v->is_bound_port)
         vsock_unbind(s->sockets, v);
     v->remote = (struct endpoint){0};
@@ -264,7 +264,7 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
     if (err < 0)
         return err;
     v->remote = *dst;
-    v->pid = session_info(s, v)->pid;
+    v->pid = sock_info(s, v)->pid;
     vsock_move(v, VSOCK_CONNECTING);
     if (!is_nonblock) {
         held = trap_hold(s, t, HELD_CONNECT, SO_SNDTIMEO);
@@ -282,12 +282,12 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
         err = join(s, t);
         if (err == 0) {
             inject_fill(agent_end);
-            err = session_watch(s, v, EPOLLRDHUP | EPOLLET, on_connecting_end);
+            err = sock_watch(s, v, EPOLLRDHUP | EPOLLET, on_connecting_end);
         }
         if (err == 0)
             return -EINPROGRESS;
         v->is_spoilt = v->our_end >= 0;
-        session_close_end(s, v);
+        sock_close_end(s, v);
     }
     flow_abort(v->flow); /* not opened yet: no event comes */
     v->flow = NULL;
@@ -330,14 +330,14 @@ static int name_client(struct session *s, struct vsock *v, const struct endpoint
         vsock_bind(s->sockets, v, &at); /* the port was ours under any address already */
         return 0;
     }
-    return session_claim(s, v, &at);
+    return sock_claim(s, v, &at);
 }
 
 static int make_child(struct session *s, struct vsock *v, struct vsock *listener, int end,
                       const struct endpoint *dst)
 {
     struct vsock *child;
-    int err = session_new_socket(s, VSOCK_TCP, end, &child);
+    int err = sock_new(s, VSOCK_TCP, end, &child);
 
     if (err < 0) {
         (void)close(end);
@@ -408,11 +408,11 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
 
     do
         listener = vsock_listener(s->sockets, dst, rng_u32(s->rng));
-    while (listener != NULL && !session_is_open(s, listener));
+    while (listener != NULL && !sock_is_open(s, listener));
     if (listener != NULL)
         return connect_to(s, t, listener, dst);
     if (ip_is_loopback(&dst->ip) && s->netstack != NULL &&
-        judge_loopback(s, t->call.tid, POLICY_TCP, dst, session_info(s, t->sock)) == 0)
+        judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0)
         return connect_remote(s, t, dst);
     return refuse_local(s, t, dst);
 }
@@ -451,9 +451,9 @@ static int64_t connect_open(struct session *s, struct trap *t, const struct sock
             return err;
     }
     dst.ip = inet_destination(&dst.ip);
-    if (session_is_own_ip(s, &dst.ip))
+    if (sock_is_own_ip(s, &dst.ip))
         return connect_local(s, t, &dst);
-    err = judge(s, t->call.tid, POLICY_TCP, &dst, session_info(s, v));
+    err = judge(s, t->call.tid, POLICY_TCP, &dst, sock_info(s, v));
     return err < 0 ? err : connect_remote(s, t, &dst);
 }
 

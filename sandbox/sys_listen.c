@@ -35,7 +35,7 @@ static void on_listener(void *self, uint32_t events)
     uint8_t junk[64];
 
     if ((events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) {
-        if (!session_is_open(s, v))
+        if (!sock_is_open(s, v))
             return;
         loop_unwatch(s->loop, &v->watch);
         vsock_move(v, VSOCK_OVER);
@@ -55,9 +55,9 @@ static int64_t make_listener(struct session *s, struct trap *t)
     if (t->fd < 0)
         return -EINVAL;
     if (!v->is_bound)
-        err = session_claim(s, v, &v->local);
+        err = sock_claim(s, v, &v->local);
     while (err == 0 && (other = vsock_conflict(s->sockets, v, &v->local)) != NULL) {
-        if (other->is_queued || other->flow != NULL || session_is_open(s, other))
+        if (other->is_queued || other->flow != NULL || sock_is_open(s, other))
             err = -EADDRINUSE;
     }
     if (err < 0)
@@ -65,9 +65,9 @@ static int64_t make_listener(struct session *s, struct trap *t)
     v->our_end = rendezvous_join(&s->rendezvous, t->fd);
     if (v->our_end < 0)
         return v->our_end;
-    err = session_watch(s, v, EPOLLIN | EPOLLRDHUP, on_listener);
+    err = sock_watch(s, v, EPOLLIN | EPOLLRDHUP, on_listener);
     if (err < 0) {
-        session_close_end(s, v);
+        sock_close_end(s, v);
         v->is_spoilt = true;
         return err;
     }

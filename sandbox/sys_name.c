@@ -15,7 +15,7 @@ static bool is_local_name(const struct session *s, const struct vsock *v, const 
 {
     if (v->kind == VSOCK_UDP && (inet_is_multicast(ip) || inet_is_broadcast(ip)))
         return true;
-    return session_is_own_ip(s, ip);
+    return sock_is_own_ip(s, ip);
 }
 
 int64_t sys_bind(struct session *s, struct trap *t)
@@ -46,7 +46,7 @@ int64_t sys_bind(struct session *s, struct trap *t)
         return -EADDRNOTAVAIL;
     if (v->is_bound || v->state != VSOCK_OPEN)
         return -EINVAL;
-    err = session_claim(s, v, &at);
+    err = sock_claim(s, v, &at);
     if (err < 0)
         return err;
     v->is_bound_port = true;

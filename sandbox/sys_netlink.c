@@ -281,6 +281,6 @@ void netlink_ready(void *self, uint32_t events)
 
     if (n > 0)
         (void)netlink_send(s, v, bytes_of(s->scratch, (size_t)n)); /* full: the answer is lost */
-    else if ((events & (EPOLLHUP | EPOLLRDHUP)) != 0 && session_is_open(s, v))
+    else if ((events & (EPOLLHUP | EPOLLRDHUP)) != 0 && sock_is_open(s, v))
         loop_unwatch(s->loop, &v->watch); /* shut down, not closed */
 }

@@ -29,13 +29,13 @@ static int64_t make_tcp(struct session *s, struct trap *t, const struct wanted *
 
     if (end < 0)
         return end;
-    err = session_new_socket(s, VSOCK_TCP, end, &v);
+    err = sock_new(s, VSOCK_TCP, end, &v);
     if (err < 0)
         return err;
     v->is_v6 = w->domain == AF_INET6;
     v->protocol = IPPROTO_TCP;
     v->local.ip = ip_any(v->is_v6 ? IP_V6 : IP_V4);
-    return session_give(s, t, v, take_fd(&end), w->is_cloexec);
+    return sock_give(s, t, v, take_fd(&end), w->is_cloexec);
 }
 
 /** UDP and netlink: the agent's end of a pair of which we keep the other. */
@@ -49,7 +49,7 @@ static int64_t make_packets(struct session *s, struct trap *t, const struct want
 
     if (err < 0)
         return err;
-    err = session_new_socket(s, kind, agent_end, &v);
+    err = sock_new(s, kind, agent_end, &v);
     if (err < 0)
         return err;
     v->is_v6 = w->domain == AF_INET6;
@@ -57,12 +57,12 @@ static int64_t make_packets(struct session *s, struct trap *t, const struct want
     v->local.ip = ip_any(v->is_v6 ? IP_V6 : IP_V4);
     v->our_end = take_fd(&our_end);
     v->pid = agent_pid(&s->agents, t->call.tid); /* of netlink: its port id, too */
-    err = session_watch(s, v, EPOLLIN | EPOLLRDHUP, ready);
+    err = sock_watch(s, v, EPOLLIN | EPOLLRDHUP, ready);
     if (err < 0) {
-        session_end(s, v);
+        sock_end(s, v);
         return err;
     }
-    return session_give(s, t, v, take_fd(&agent_end), w->is_cloexec);
+    return sock_give(s, t, v, take_fd(&agent_end), w->is_cloexec);
 }
 
 static int64_t make_inet(struct session *s, struct trap *t, struct wanted *w)

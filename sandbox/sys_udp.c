@@ -93,7 +93,7 @@ static const struct dgram_events udp_events = {.received = on_received, .failed 
 
 int udp_autobind(struct session *s, struct vsock *v)
 {
-    return v->is_bound ? 0 : session_claim(s, v, &v->local);
+    return v->is_bound ? 0 : sock_claim(s, v, &v->local);
 }
 
 /** The address that a datagram to @dst comes from. */
@@ -101,7 +101,7 @@ static struct ip source_of(const struct session *s, const struct vsock *v, const
 {
     if (!ip_is_any(&v->local.ip))
         return v->local.ip;
-    if (session_is_own_ip(s, dst))
+    if (sock_is_own_ip(s, dst))
         return *dst;
     return dst->family == IP_V4 ? s->local_v4 : s->local_v6;
 }
@@ -114,7 +114,7 @@ static int send_local(struct session *s, struct vsock *v, const struct endpoint 
 
     do
         receiver = vsock_receiver(s->sockets, dst, &src);
-    while (receiver != NULL && !session_is_open(s, receiver));
+    while (receiver != NULL && !sock_is_open(s, receiver));
     if (receiver == NULL)
         return -ECONNREFUSED;
     udp_deliver(s, receiver, &src, payload);
@@ -132,9 +132,9 @@ static int peer_judge(struct session *s, struct vsock *v, pid_t tid, const struc
     if (peer != NULL && mono_before(now, mono_add_ms(peer->judged_at, VERDICT_FOR_S * 1000)))
         return peer->is_allowed ? 0 : -EACCES;
     if (is_loopback)
-        err = judge_loopback(s, tid, POLICY_UDP, dst, session_info(s, v));
+        err = judge_loopback(s, tid, POLICY_UDP, dst, sock_info(s, v));
     else
-        err = judge(s, tid, POLICY_UDP, dst, session_info(s, v));
+        err = judge(s, tid, POLICY_UDP, dst, sock_info(s, v));
     if (is_loopback && err < 0)
         return err;
     if (peer == NULL)
@@ -189,11 +189,11 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     }
     if (inet_is_multicast(&to.ip))
         return -ENETUNREACH;
-    is_own = session_is_own_ip(s, &to.ip);
+    is_own = sock_is_own_ip(s, &to.ip);
     if (is_own && send_local(s, v, &to, payload) == 0)
         return 0;
     if (to.port == DNS_PORT) {
-        struct flow_info *info = session_info(s, v);
+        struct flow_info *info = sock_info(s, v);
 
         info->pid = agent_pid(&s->agents, tid);
         agent_exe(&s->agents, tid, info->exe, sizeof(info->exe));
@@ -213,7 +213,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
 /** Our end is at its end: closed by all, or shut down by the agent. */
 static void on_hang_up(struct session *s, struct vsock *v)
 {
-    if (session_is_open(s, v))
+    if (sock_is_open(s, v))
         loop_unwatch(s->loop, &v->watch); /* shut down: nothing more comes from it */
 }
 

@@ -88,7 +88,7 @@ struct vsock {
     bool is_flow_open;   /* CONNECTING: the network answered, the agent's end is not joined yet */
     bool is_spoilt;      /* the agent's object cannot be used for another connection */
     bool is_queued;      /* in a listener's queue */
-    bool is_ending;      /* session_end() is at work */
+    bool is_ending;      /* sock_end() is at work */
     bool is_loopback;    /* connected to another socket of this sandbox */
     bool is_resetting;   /* SO_LINGER {1, 0}: close is a reset */
     uint16_t protocol;   /* as asked for, for SO_PROTOCOL */

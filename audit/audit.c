@@ -87,6 +87,8 @@ static int check_config(const struct audit_config *config, struct why *why)
     if (config->identity == NULL || strlen(config->identity) > AUDIT_NAME_MAX)
         return why_set(why, -EINVAL, "the audit log needs an identity of at most %u bytes",
                        AUDIT_NAME_MAX);
+    if (config->stream != NULL && (config->stream->url == NULL || config->stream->url[0] == '\0'))
+        return why_set(why, -EINVAL, "the stream needs the URL of a NATS server");
     if (config->trace_id != NULL &&
         (strlen(config->trace_id) >= AUDIT_TRACE_CAP || config->trace_id[0] == '\0' ||
          strspn(config->trace_id, "0123456789abcdef-") != strlen(config->trace_id)))
@@ -191,6 +193,7 @@ static int fork_auditor(struct audit *a, const struct audit_config *config, stru
                                               .parent_span_id = config->parent_span_id,
                                               .chain_number = rng_u64(rng_system()),
                                               .echo_json = config->echo_json,
+                                              .stream = config->stream,
                                               .records_fd = records_theirs,
                                               .status_fd = status_theirs};
 

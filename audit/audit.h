@@ -28,12 +28,27 @@
 
 struct audit;
 
+#define AUDIT_STREAM_NAME "LATTICE_SPANS" /* the JetStream stream of tool_spans and flow_events */
+
+/** Where records are published, too: subjects lattice.WORKSPACE.tool_spans.AGENT and
+ * lattice.WORKSPACE.flow_events.AGENT by JetStream, and flows on lattice.audit.flow. */
+struct audit_stream {
+    const char *url;        /* nats://HOST:PORT or tls://… */
+    const char *creds_file; /* JWT and seed; NULL: none */
+    const char *user;       /* NULL: none */
+    const char *password;
+    const char *ca_file;   /* NULL: the system's, if the URL asks for TLS */
+    const char *workspace; /* NULL: "default" */
+    bool make_stream;      /* create the stream when it is missing and we may */
+};
+
 struct audit_config {
     const char *path;           /* log file, created 0600; its directories are created 0700 */
     const char *identity;       /* the sandbox's or gateway's name, in each record */
     const char *trace_id;       /* the trace that everything belongs to; NULL: a new one */
     const char *parent_span_id; /* the span that caused the sandbox; NULL: none */
     bool echo_json;             /* also write each record to standard error (--json) */
+    const struct audit_stream *stream; /* NULL: the log only */
 };
 
 enum audit_kind {

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "audit/logfile.h"
+#include "audit/nats.h"
+#include "audit/outbox.h"
 #include "audit/record.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -27,6 +29,7 @@
 #define RETRY_MS      100
 #define SYNC_MS       1000
 #define GIVE_UP_MS    3000 /* after the supervisor's end, for a log that cannot be written */
+#define DRAIN_MS      1000
 #define RECORDS_BATCH 512u
 
 struct auditor {
@@ -40,6 +43,8 @@ struct auditor {
     struct mono started;
     bool is_stopped; /* the last record was a stop record */
     bool is_goodbye;
+    struct nats_link *link; /* NULL: the log only */
+    struct outbox *outbox;
     bool is_ended; /* the supervisor closed its end */
 };
 
@@ -169,15 +174,48 @@ static void sync_log(struct auditor *a)
     }
 }
 
+static int publish_to_link(void *self, const char *subject, const char *id, struct bytes payload)
+{
+    return nats_link_publish(self, subject, id, payload);
+}
+
+/** Exchange what there is with the stream; never waits. */
+static void pump(struct auditor *a)
+{
+    struct nats_link_event event;
+
+    if (a->link == NULL)
+        return;
+    while (nats_link_next(a->link, &event))
+        outbox_hear(a->outbox, &event, mono_now());
+    outbox_pump(a->outbox, mono_now());
+}
+
+static int wait_ms(const struct auditor *a)
+{
+    int64_t limit_ms = a->err != 0 ? RETRY_MS : a->log.is_dirty || a->link != NULL ? SYNC_MS : -1;
+    struct mono deadline = a->link != NULL ? outbox_deadline(a->outbox) : MONO_NEVER;
+    int64_t left_ms;
+
+    if (deadline.ns == INT64_MAX)
+        return (int)limit_ms;
+    left_ms = (deadline.ns - mono_now().ns + NS_PER_MS - 1) / NS_PER_MS;
+    if (left_ms < 0)
+        left_ms = 0;
+    return (int)(limit_ms >= 0 && limit_ms < left_ms ? limit_ms : left_ms);
+}
+
 static void serve(struct auditor *a)
 {
     struct mono synced = mono_now();
 
     while (!a->is_ended) {
-        struct pollfd p = {.fd = a->err == 0 ? a->config->records_fd : -1, .events = POLLIN};
-        int timeout_ms = a->err != 0 ? RETRY_MS : a->log.is_dirty ? SYNC_MS : -1;
+        struct pollfd p[] = {
+            {.fd = a->err == 0 ? a->config->records_fd : -1, .events = POLLIN},
+            {.fd = a->link != NULL ? nats_link_fd(a->link) : -1, .events = POLLIN},
+        };
 
-        (void)poll(&p, 1, timeout_ms); /* an interruption is as good as a timeout */
+        (void)poll(p, ARRAY_COUNT(p), wait_ms(a)); /* an interruption is as good as a timeout */
         if (a->err == 0)
             receive(a);
         flush(a);
@@ -185,7 +223,41 @@ static void serve(struct auditor *a)
             sync_log(a);
             synced = mono_now();
         }
+        pump(a);
     }
+}
+
+/** Give the stream a moment to take the last records; the rest goes with the next run. */
+static void drain(struct auditor *a)
+{
+    struct mono deadline = mono_add_ms(mono_now(), DRAIN_MS);
+
+    if (a->link == NULL)
+        return;
+    for (pump(a); !outbox_is_empty(a->outbox) && mono_before(mono_now(), deadline); pump(a)) {
+        struct pollfd p = {.fd = nats_link_fd(a->link), .events = POLLIN};
+
+        (void)poll(&p, 1, 10);
+    }
+}
+
+static int open_stream(struct auditor *a, struct why *why)
+{
+    const struct audit_stream *stream = a->config->stream;
+    struct outbox_link link = {.publish = publish_to_link};
+    int err;
+
+    if (stream == NULL)
+        return 0;
+    a->outbox = calloc(1, sizeof(*a->outbox));
+    if (a->outbox == NULL)
+        return why_set(why, -ENOMEM, "out of memory");
+    err = nats_link_open(stream, &a->link, why);
+    if (err < 0)
+        return err;
+    link.self = a->link;
+    return outbox_open(a->outbox, a->config->path,
+                       stream->workspace != NULL ? stream->workspace : "default", &link, why);
 }
 
 /** The supervisor has ended: write what is left, trying for a while. */
@@ -252,6 +324,8 @@ int auditor_run(const struct auditor_config *config)
     a.message = malloc(RECORD_MESSAGE_MAX + 1);
     if (err == 0 && a.message == NULL)
         err = why_set(&why, -ENOMEM, "out of memory");
+    if (err == 0)
+        err = open_stream(&a, &why);
     if (err < 0) {
         tell(config, AUDITOR_REFUSED, err, why.text);
     } else {
@@ -260,6 +334,7 @@ int auditor_run(const struct auditor_config *config)
         serve(&a);
         err = finish(&a);
         tell(config, AUDITOR_DONE, err, NULL);
+        drain(&a);
         buf_done(&a.lines);
     }
     free(a.message);

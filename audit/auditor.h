@@ -41,8 +41,9 @@ struct auditor_config {
     const char *parent_span_id; /* of the root span; may be NULL */
     uint64_t chain_number;
     bool echo_json;
-    int records_fd; /* takes: SOCK_SEQPACKET, the reading end */
-    int status_fd;  /* takes: the pipe's writing end */
+    const struct audit_stream *stream; /* NULL: none */
+    int records_fd;                    /* takes: SOCK_SEQPACKET, the reading end */
+    int status_fd;                     /* takes: the pipe's writing end */
 };
 
 /** auditor_run() - The life of the auditor; returns its exit status. */

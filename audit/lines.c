@@ -67,6 +67,16 @@ size_t lines_rest(const struct lines *l)
     return l->buf.len - l->at;
 }
 
+void lines_seek(struct lines *l, uint64_t offset)
+{
+    /* An offset of ours always fits, and a regular file can be sought: the next read shows an
+     * error. */
+    (void)!lseek(l->fd, (off_t)offset, SEEK_SET);
+    buf_reset(&l->buf);
+    l->at = 0;
+    l->offset = offset;
+}
+
 void lines_close(struct lines *l)
 {
     own_close(&l->fd);

@@ -26,6 +26,8 @@ int lines_open(struct lines *l, const char *path, uint64_t offset, struct why *w
 int lines_next(struct lines *l, struct bytes *ret) MUST_USE;
 /** lines_rest() - After a 0: bytes behind the last newline. */
 size_t lines_rest(const struct lines *l);
+/** lines_seek() - Go on at @offset, the beginning of a line. */
+void lines_seek(struct lines *l, uint64_t offset);
 void lines_close(struct lines *l);
 
 #endif

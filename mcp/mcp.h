@@ -24,6 +24,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/must.h"
 #include "policy/identity.h"
 
@@ -100,5 +101,33 @@ struct mcp_gateway_counts {
     uint64_t dropped;     /* messages of either side that are none, or that may not pass */
 };
 struct mcp_gateway_counts mcp_gateway_counts(const struct mcp_gateway *g);
+
+/*
+ * The stdio transport: two descriptors toward the client, two toward the server, one loop.
+ */
+struct mcp_stdio;
+
+struct mcp_stdio_config {
+    struct loop *loop; /* borrowed */
+    int client_in;     /* read: lines of the client. All four are borrowed and made non-blocking */
+    int client_out;
+    int server_in; /* write: lines for the server */
+    int server_out;
+    void *self;
+    /** Nothing more will come: the server closed its output and all of it was passed on, or the
+     * client no longer reads. Called once. */
+    void (*ended)(void *self);
+    /** The client closed its input: close server_in now, so that the server can end. */
+    void (*client_ended)(void *self);
+};
+
+/** mcp_stdio_new() - Make the transport; mcp_stdio_start() ties a gateway to it. */
+int mcp_stdio_new(const struct mcp_stdio_config *config, struct mcp_stdio **ret) MUST_USE;
+int mcp_stdio_start(struct mcp_stdio *s, struct mcp_gateway *gateway) MUST_USE;
+/** What a gateway's sink calls: queue a line for either side. */
+void mcp_stdio_to_client(struct mcp_stdio *s, struct bytes line);
+void mcp_stdio_to_server(struct mcp_stdio *s, struct bytes line);
+/** mcp_stdio_free() - Accepts NULL. */
+void mcp_stdio_free(struct mcp_stdio *s);
 
 #endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `lattice sandbox start`: turns the command line, the WireGuard file and the policy file into one
+ * checked configuration, and hands it to the sandbox room. Everything that can be wrong with what
+ * the user wrote is found here, before anything is started.
+ */
+#include "cmd/commands.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "cmd/cli.h"
+#include "sandbox/sandbox.h"
+
+#define SANDBOX_NAME_MAX 64
+#define PATH_CAP         4096
+
+enum {
+    OPT_NAME,
+    OPT_WG,
+    OPT_DIRECT,
+    OPT_OFFLINE,
+    OPT_POLICY,
+    OPT_ALLOW,
+    OPT_DENY,
+    OPT_ENFORCE,
+    OPT_AUDIT,
+    OPT_AUDIT_LOG,
+    OPT_VERBOSE,
+    OPT_JSON,
+    OPT_COUNT,
+};
+
+static const struct cli_option options[OPT_COUNT] = {
+    [OPT_NAME] = {"name", "NAME", "Name of the sandbox in records and messages."},
+    [OPT_WG] = {"wg", "FILE",
+                "The only way out is the WireGuard tunnel of this wg-quick file.\n"
+                "PostUp and the like are never run."},
+    [OPT_DIRECT] = {"direct", NULL, "No tunnel: the supervisor's own sockets, policed (default)."},
+    [OPT_OFFLINE] = {"offline", NULL, "No way out; loopback inside the sandbox only."},
+    [OPT_POLICY] = {"policy", "FILE", "Policy file (JSON), see 'lattice policy --help'."},
+    [OPT_ALLOW] = {"allow", "RULE",
+                   "Allow a destination; repeatable. What no rule allows is denied."},
+    [OPT_DENY] = {"deny", "RULE", "Deny a destination; repeatable. Deny wins over allow."},
+    [OPT_ENFORCE] = {"enforce", NULL, "Refuse what is denied (default)."},
+    [OPT_AUDIT] = {"audit", NULL, "Let it pass, and record what would have been refused."},
+    [OPT_AUDIT_LOG] = {"audit-log", "FILE",
+                       "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
+    [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
+    [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
+};
+
+static const struct cli_command command = {
+    .path = "lattice sandbox start",
+    .synopsis = "[OPTIONS] [-- CMD ARGS…]",
+    .summary =
+        "Run CMD (default: $SHELL), unmodified, in a sandbox: every connection is judged, carried\n"
+        "by a TCP/IP stack of its own through the tunnel, and recorded. No privilege is needed.",
+    .options = options,
+    .option_count = OPT_COUNT,
+    .more = "Rules:  api.github.com:443   *.pypi.org:443   10.0.0.0/8:5432   udp://192.0.2.1:123\n"
+            "        [2001:db8::/32]:443   1.2.3.4:8000-8999   *:443\n"
+            "\n"
+            "Exit status: CMD's own; 128+n when signal n ended it; 125 lattice itself failed;\n"
+            "126 CMD cannot be executed; 127 CMD was not found.\n"
+            "\n"
+            "Example:  lattice sandbox start --allow api.github.com:443 -- curl "
+            "https://api.github.com/zen",
+    .usage_status = SANDBOX_EXIT_FAILED,
+};
+
+/** What the command line said, checked as far as one option can be by itself. */
+struct request {
+    const char *name;
+    const char *wg_path;
+    const char *audit_log;
+    bool is_direct;
+    bool is_offline;
+    bool is_enforce;
+    bool is_audit;
+    bool is_verbose;
+    bool is_json;
+    struct policy *policy; /* owned */
+    char *const *argv;     /* borrowed */
+};
+
+static int fail(const struct why *why)
+{
+    char text[WHY_TEXT_MAX + 200];
+
+    why_print(why, text, sizeof(text));
+    log_error(text);
+    return SANDBOX_EXIT_FAILED;
+}
+
+static bool name_is_valid(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len >= 1 && len <= SANDBOX_NAME_MAX && name[0] != '.' && name[0] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+static int add_rule(struct request *r, enum policy_action action, const char *text)
+{
+    struct why why;
+
+    if (policy_add_rule(r->policy, action, bytes_of_str(text), &why) == 0)
+        return 0;
+    return cli_usage_error(&command, "%s '%s': column %u: %s",
+                           action == POLICY_RULE_ALLOW ? "--allow" : "--deny", text, why.column,
+                           why.text);
+}
+
+static int load_policy(struct request *r, const char *path)
+{
+    enum policy_mode mode = policy_get_mode(r->policy);
+    struct why why;
+
+    if (policy_load(r->policy, path, &mode, &why) < 0)
+        return fail(&why);
+    policy_set_mode(r->policy, mode);
+    return 0;
+}
+
+/** Take one option. Returns 0, or the exit status of a usage error. */
+static int take_option(struct request *r, int option, const char *value)
+{
+    switch (option) {
+    case OPT_NAME:
+        if (!name_is_valid(value))
+            return cli_usage_error(&command, "--name '%s': 1 to 64 of A-Z a-z 0-9 . _ -, expected",
+                                   value);
+        r->name = value;
+        return 0;
+    case OPT_WG:
+        r->wg_path = value;
+        return 0;
+    case OPT_DIRECT:
+        r->is_direct = true;
+        return 0;
+    case OPT_OFFLINE:
+        r->is_offline = true;
+        return 0;
+    case OPT_POLICY:
+        return load_policy(r, value);
+    case OPT_ALLOW:
+        return add_rule(r, POLICY_RULE_ALLOW, value);
+    case OPT_DENY:
+        return add_rule(r, POLICY_RULE_DENY, value);
+    case OPT_ENFORCE:
+        r->is_enforce = true;
+        return 0;
+    case OPT_AUDIT:
+        r->is_audit = true;
+        return 0;
+    case OPT_AUDIT_LOG:
+        r->audit_log = value;
+        return 0;
+    case OPT_VERBOSE:
+        r->is_verbose = true;
+        return 0;
+    default:
+        must(option == OPT_JSON);
+        r->is_json = true;
+        return 0;
+    }
+}
+
+static int check_options(struct request *r)
+{
+    if ((r->wg_path != NULL) + r->is_direct + r->is_offline > 1)
+        return cli_usage_error(&command, "--wg, --direct and --offline exclude each other");
+    if (r->is_enforce && r->is_audit)
+        return cli_usage_error(&command, "--enforce and --audit exclude each other");
+    if (r->is_enforce || r->is_audit)
+        policy_set_mode(r->policy, r->is_audit ? POLICY_AUDIT : POLICY_ENFORCE);
+    return 0;
+}
+
+/** Parse the command line into @r. Returns -1 to go on, or the exit status. */
+static int parse(struct request *r, int argc, char **argv)
+{
+    struct cli_parser p;
+    int option;
+    int status;
+
+    cli_begin(&p, &command, argc, argv);
+    while ((option = cli_next(&p)) >= 0) {
+        status = take_option(r, option, p.value);
+        if (status != 0)
+            return status;
+    }
+    if (option == CLI_STOP)
+        return p.status;
+    r->argv = argv + p.index;
+    status = check_options(r);
+    return status != 0 ? status : -1;
+}
+
+/** Resolve the endpoints that the file gives by name; done once, outside, before the start. */
+static int resolve_endpoints(struct wg_conf *conf, const char *path, struct why *why)
+{
+    for (unsigned i = 0; i < conf->peer_count; i++) {
+        struct wg_peer_conf *peer = &conf->peers[i];
+        struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
+        struct addrinfo *found = NULL;
+        int err;
+
+        if (peer->has_endpoint || peer->endpoint_host[0] == '\0')
+            continue;
+        err = getaddrinfo(peer->endpoint_host, NULL, &hints, &found);
+        if (err != 0)
+            return why_set(why, -EHOSTUNREACH,
+                           "%s: the peer's endpoint '%s' cannot be resolved: %s", path,
+                           peer->endpoint_host, gai_strerror(err));
+        err = endpoint_from_sockaddr(bytes_of(found->ai_addr, found->ai_addrlen), &peer->endpoint);
+        freeaddrinfo(found);
+        if (err < 0)
+            return why_set(why, err, "%s: the peer's endpoint '%s' has no IPv4 or IPv6 address",
+                           path, peer->endpoint_host);
+        peer->endpoint.port = peer->endpoint_port;
+        peer->has_endpoint = true;
+    }
+    return 0;
+}
+
+static int load_wg(const char *path, struct wg_conf *conf, struct why *why)
+{
+    int err = wg_conf_load(path, conf, why);
+
+    if (err < 0)
+        return err;
+    for (unsigned i = 0; i < conf->warning_count; i++)
+        log_warn(conf->warnings[i]);
+    return resolve_endpoints(conf, path, why);
+}
+
+static void default_name(const char *program, char ret[static SANDBOX_NAME_MAX + 1])
+{
+    const char *slash = strrchr(program, '/');
+    size_t len = 0;
+
+    for (const char *p = slash != NULL ? slash + 1 : program; *p != '\0' && len < 40; p++) {
+        char one[2] = {*p, '\0'};
+
+        if (name_is_valid(one) || (len > 0 && (*p == '.' || *p == '-')))
+            ret[len++] = *p;
+    }
+    (void)snprintf(ret + len, SANDBOX_NAME_MAX + 1 - len, "%s%06x", len > 0 ? "-" : "sandbox-",
+                   rng_u32(rng_system()) & 0xffffff);
+}
+
+static int run(struct request *r)
+{
+    char default_shell[] = "/bin/sh";
+    char *shell_argv[] = {getenv("SHELL"), NULL};
+    char name[SANDBOX_NAME_MAX + 1];
+    char audit_log[PATH_CAP];
+    struct wg_conf wg = {0};
+    struct why why = {0};
+    int status = 0;
+
+    if (shell_argv[0] == NULL || shell_argv[0][0] == '\0')
+        shell_argv[0] = default_shell;
+    if (r->argv[0] == NULL)
+        r->argv = shell_argv;
+    if (r->name == NULL) {
+        default_name(r->argv[0], name);
+        r->name = name;
+    }
+    if (r->audit_log == NULL) {
+        if (audit_default_path(r->name, audit_log, sizeof(audit_log)) < 0) {
+            (void)why_set(&why, -ENOENT,
+                          "no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
+            return fail(&why);
+        }
+        r->audit_log = audit_log;
+    }
+    if (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0) {
+        status = fail(&why);
+    } else {
+        struct sandbox_config config = {
+            .name = r->name,
+            .argv = r->argv,
+            .network = r->wg_path != NULL ? NETSTACK_TUNNEL
+                       : r->is_offline    ? NETSTACK_OFFLINE
+                                          : NETSTACK_DIRECT,
+            .wg = r->wg_path != NULL ? &wg : NULL,
+            .policy = r->policy,
+            .audit_log = r->audit_log,
+            .verbose = r->is_verbose,
+            .json = r->is_json,
+        };
+
+        status = sandbox_run(&config, &why);
+        if (why.text[0] != '\0')
+            (void)fail(&why);
+    }
+    wg_conf_done(&wg);
+    return status;
+}
+
+static int start(int argc, char **argv)
+{
+    struct request r = {0};
+    int status;
+
+    if (policy_new(POLICY_ENFORCE, &r.policy) < 0) {
+        log_error("out of memory");
+        return SANDBOX_EXIT_FAILED;
+    }
+    status = parse(&r, argc, argv);
+    if (status < 0) {
+        log_setup("lattice", r.is_verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, r.is_json);
+        status = run(&r);
+    }
+    policy_free(r.policy);
+    return status;
+}
+
+static const struct cli_command sandbox_command = {
+    .path = "lattice sandbox",
+    .synopsis = "COMMAND",
+    .summary = "Run programs whose only network is judged, tunnelled and recorded.\n"
+               "\n"
+               "Commands:\n"
+               "  start                     Run a program in a sandbox ('run' means the same).",
+    .usage_status = CLI_EXIT_USAGE,
+};
+
+int cmd_sandbox(int argc, char **argv)
+{
+    struct cli_parser p;
+
+    cli_begin(&p, &sandbox_command, argc, argv);
+    if (cli_next(&p) == CLI_STOP)
+        return p.status;
+    if (p.index >= argc)
+        return cli_usage_error(&sandbox_command, "say what to do with sandboxes");
+    if (strcmp(argv[p.index], "start") == 0 || strcmp(argv[p.index], "run") == 0)
+        return start(argc - p.index, argv + p.index);
+    return cli_usage_error(&sandbox_command, "unknown command 'sandbox %s'", argv[p.index]);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program `lattice`: finds the subcommand and nothing more.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json_out.h"
+#include "base/log.h"
+#include "cmd/cli.h"
+#include "cmd/commands.h"
+
+struct subcommand {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+static const struct subcommand subcommands[] = {
+    {"sandbox", cmd_sandbox, "Run a program in a sandbox (sandbox start -- CMD)."},
+    {"audit", cmd_audit, "Read and verify the records."},
+    {"version", cmd_version, "Print the version."},
+};
+
+static const char *subcommand_name(void *self, unsigned i)
+{
+    (void)self;
+    return i < ARRAY_COUNT(subcommands) ? subcommands[i].name : NULL;
+}
+
+static const struct cli_command lattice_command = {
+    .path = "lattice",
+    .synopsis = "COMMAND [OPTIONS]",
+    .summary =
+        "lattice runs an unmodified program for an ordinary user in a world whose only network is\n"
+        "its own TCP/IP stack behind a WireGuard tunnel. Every destination is judged by a policy,\n"
+        "every judgement is recorded, and no privilege is needed.",
+    .more = "'lattice COMMAND --help' says more about each.\n"
+            "\n"
+            "First steps:\n"
+            "  lattice sandbox start --allow deb.debian.org:80 -- curl -sI http://deb.debian.org/",
+    .usage_status = CLI_EXIT_USAGE,
+};
+
+static const struct cli_option version_options[] = {
+    {"json", NULL, "As a JSON object."},
+};
+
+static const struct cli_command version_command = {
+    .path = "lattice version",
+    .synopsis = "[--json]",
+    .summary = "Print the version.",
+    .options = version_options,
+    .option_count = ARRAY_COUNT(version_options),
+    .usage_status = CLI_EXIT_USAGE,
+};
+
+int cmd_version(int argc, char **argv)
+{
+    struct cli_parser p;
+    bool is_json = false;
+    int option;
+
+    cli_begin(&p, &version_command, argc, argv);
+    while ((option = cli_next(&p)) >= 0)
+        is_json = true;
+    if (option == CLI_STOP)
+        return p.status;
+    if (is_json)
+        printf("{\"name\":\"lattice\",\"version\":\"%s\"}\n", LATTICE_VERSION);
+    else
+        printf("lattice %s\n", LATTICE_VERSION);
+    return CLI_EXIT_OK;
+}
+
+static void print_help(void)
+{
+    struct cli_command shown = lattice_command;
+
+    shown.more = NULL;
+    cli_help(&shown);
+    printf("\nCommands:\n");
+    for (unsigned i = 0; i < ARRAY_COUNT(subcommands); i++)
+        printf("  %-26s%s\n", subcommands[i].name, subcommands[i].summary);
+    printf("\n%s\n", lattice_command.more);
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    const char *near;
+
+    log_setup("lattice", LOG_LEVEL_WARN, /*json=*/false);
+    if (word == NULL || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 ||
+        strcmp(word, "help") == 0) {
+        print_help();
+        return word == NULL ? CLI_EXIT_USAGE : CLI_EXIT_OK;
+    }
+    if (strcmp(word, "--version") == 0)
+        return cmd_version(1, argv);
+    for (unsigned i = 0; i < ARRAY_COUNT(subcommands); i++)
+        if (strcmp(word, subcommands[i].name) == 0)
+            return subcommands[i].run(argc - 1, argv + 1);
+    near = cli_nearest(word, subcommand_name, NULL);
+    if (near != NULL)
+        return cli_usage_error(&lattice_command, "unknown command '%s'; did you mean '%s'?", word,
+                               near);
+    return cli_usage_error(&lattice_command, "unknown command '%s'", word);
+}

@@ -298,12 +298,18 @@ int filter_install(const struct filter_config *config, int *ret_listener_fd, str
     static const enum filter_part order[] = {FILTER_LIST, FILTER_ARGUMENTS};
     scmp_filter_ctx ctx;
 
+    /* libseccomp remembers a listener of this process or its parent, and would then ask for no new
+     * one and hand out the old number. */
+    (void)seccomp_reset(NULL, 0);
     for (unsigned i = 0; i < ARRAY_COUNT(order); i++) {
         int err = build(config, order[i], &ctx);
 
         if (err < 0)
-            return why_set(why, err, "cannot build the system call filter: %s", strerror(-err));
+            return load_failed(err, why);
+        errno = 0;
         err = seccomp_load(ctx);
+        if (err == -EFAULT && errno != 0)
+            err = -errno; /* libseccomp's word for every errno that it has not foreseen, as EBUSY */
         if (err == 0 && order[i] == FILTER_ARGUMENTS)
             *ret_listener_fd = seccomp_notify_fd(ctx);
         seccomp_release(ctx);

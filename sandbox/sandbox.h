@@ -36,8 +36,11 @@ struct sandbox_config {
  */
 int sandbox_run(const struct sandbox_config *config, struct why *why) MUST_USE;
 
-/** sandbox_doctor() - Print what this machine offers, which walls stand and how to mend what is
- * missing, to standard output. Returns 0 when the sandbox can run here, 1 when it cannot. */
-int sandbox_doctor(bool json);
+/** sandbox_doctor() - Try what this machine offers and print it to standard output: what the
+ * sandbox needs, what makes it faster, which walls stand, and how to mend what is missing. @json:
+ * one JSON object for programs; else text, with @colour when the reader can show it. Gives up the
+ * caller's capabilities, to see what an ordinary user would. Returns 0 when the sandbox can run
+ * here, 1 when it cannot. */
+int sandbox_doctor(bool json, bool colour);
 
 #endif

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define TTL_SEEN       64
 #define LOOPBACK_INDEX 1
 #define TUNNEL_INDEX   2
 
@@ -68,22 +67,23 @@ static struct ip arrived_at(const struct session *s, const struct vsock *v,
     return note->from.ip.family == IP_V4 ? s->local_v4 : s->local_v6;
 }
 
-static void put_v4(struct writer *w, const struct vsock *v, const struct ip *to, int index)
+static void put_v4(struct writer *w, const struct vsock *v, const struct ip *to, int index,
+                   const struct vsock_mark *mark)
 {
     struct in_pktinfo info = {.ipi_ifindex = index};
-    uint8_t tos = 0;
 
     memcpy(&info.ipi_addr, to->bytes, 4);
     info.ipi_spec_dst = info.ipi_addr;
     if (wants(v, IPPROTO_IP, IP_PKTINFO))
         put(w, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     if (wants(v, IPPROTO_IP, IP_RECVTTL))
-        put_int(w, IPPROTO_IP, IP_TTL, TTL_SEEN);
+        put_int(w, IPPROTO_IP, IP_TTL, mark->hops);
     if (wants(v, IPPROTO_IP, IP_RECVTOS))
-        put(w, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+        put(w, IPPROTO_IP, IP_TOS, &mark->class, 1);
 }
 
-static void put_v6(struct writer *w, const struct vsock *v, const struct ip *to, int index)
+static void put_v6(struct writer *w, const struct vsock *v, const struct ip *to, int index,
+                   const struct vsock_mark *mark)
 {
     struct in6_pktinfo info = {.ipi6_ifindex = (unsigned)index};
 
@@ -97,9 +97,9 @@ static void put_v6(struct writer *w, const struct vsock *v, const struct ip *to,
     if (wants(v, IPPROTO_IPV6, IPV6_RECVPKTINFO))
         put(w, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
     if (wants(v, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
-        put_int(w, IPPROTO_IPV6, IPV6_HOPLIMIT, TTL_SEEN);
+        put_int(w, IPPROTO_IPV6, IPV6_HOPLIMIT, mark->hops);
     if (wants(v, IPPROTO_IPV6, IPV6_RECVTCLASS))
-        put_int(w, IPPROTO_IPV6, IPV6_TCLASS, 0);
+        put_int(w, IPPROTO_IPV6, IPV6_TCLASS, mark->class);
 }
 
 int ancillary_write(struct session *s, const struct trap *t, uint64_t control, uint64_t room,
@@ -112,16 +112,41 @@ int ancillary_write(struct session *s, const struct trap *t, uint64_t control, u
 
     put_times(&w, v, note->wall_ns);
     if (note->from.ip.family == IP_V4)
-        put_v4(&w, v, &to, index);
+        put_v4(&w, v, &to, index, &note->mark);
     if (v->is_v6)
-        put_v6(&w, v, &to, index);
+        put_v6(&w, v, &to, index, &note->mark);
     if (w.is_cut)
         *flags |= MSG_CTRUNC;
     *ret_len = w.len < room ? w.len : room;
     return trap_write(s, t, control, w.data, *ret_len);
 }
 
-int ancillary_check(struct session *s, const struct trap *t, uint64_t control, uint64_t len)
+/** One control message: -EINVAL when its value is out of range. */
+static int take(const struct cmsghdr *header, const uint8_t *value, struct vsock_mark *mark)
+{
+    int32_t number = -1;
+
+    if (header->cmsg_len >= CMSG_LEN(sizeof(number)))
+        memcpy(&number, value, sizeof(number));
+    else if (header->cmsg_len >= CMSG_LEN(1))
+        number = value[0];
+    if ((header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_HOPLIMIT) ||
+        (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TTL)) {
+        if (number < -1 || number > 255)
+            return -EINVAL;
+        mark->hops = number < 0 ? mark->hops : (uint8_t)number;
+    }
+    if ((header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_TCLASS) ||
+        (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TOS)) {
+        if (number < -1 || number > 255)
+            return -EINVAL;
+        mark->class = number < 0 ? mark->class : (uint8_t)number;
+    }
+    return 0;
+}
+
+int ancillary_read(struct session *s, const struct trap *t, uint64_t control, uint64_t len,
+                   struct vsock_mark *mark)
 {
     uint8_t data[ANCILLARY_MAX];
     size_t at = 0;
@@ -130,17 +155,16 @@ int ancillary_check(struct session *s, const struct trap *t, uint64_t control, u
     if (len > sizeof(data))
         return -ENOBUFS;
     err = trap_read(s, t, control, data, len);
-    if (err < 0)
-        return err;
-    while (len - at >= sizeof(struct cmsghdr)) {
+    while (err == 0 && len - at >= sizeof(struct cmsghdr)) {
         struct cmsghdr header;
 
         memcpy(&header, data + at, sizeof(header));
         if (header.cmsg_len < sizeof(header) || header.cmsg_len > len - at)
             return -EINVAL;
+        err = take(&header, data + at + CMSG_LEN(0), mark);
         if (CMSG_ALIGN(header.cmsg_len) >= len - at)
             break;
         at += CMSG_ALIGN(header.cmsg_len);
     }
-    return 0;
+    return err;
 }

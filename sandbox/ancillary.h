@@ -9,10 +9,11 @@
 
 #define ANCILLARY_MAX 4096u /* bytes of control data that one message may bring */
 
-/** ancillary_check() - The control data of a message to send: well-formed, or -EINVAL; -ENOBUFS
- * more than ANCILLARY_MAX. Its wishes (source address, hop limit, …) cannot widen anything. */
-int ancillary_check(struct session *s, const struct trap *t, uint64_t control,
-                    uint64_t len) MUST_USE;
+/** ancillary_read() - The control data of a message to send: @mark is changed where it says so; its
+ * other wishes (a source address, say) are passed over, so that it cannot widen anything.
+ * Errors: -EINVAL malformed; -ENOBUFS more than ANCILLARY_MAX. */
+int ancillary_read(struct session *s, const struct trap *t, uint64_t control, uint64_t len,
+                   struct vsock_mark *mark) MUST_USE;
 
 /** ancillary_write() - Write what the options of the socket ask for about the datagram of @note.
  * *ret_len: bytes written; MSG_CTRUNC is set in *flags when the room was too small. */

@@ -162,6 +162,7 @@ static int64_t send_packet(struct session *s, struct trap *t, const struct messa
 {
     struct vsock *v = t->sock;
     struct endpoint dst = {0};
+    struct vsock_mark mark;
     int err;
 
     if ((m->flags & MSG_OOB) != 0)
@@ -177,10 +178,11 @@ static int64_t send_packet(struct session *s, struct trap *t, const struct messa
             return err;
         udp_flush(s, v);
     }
+    mark = udp_mark(v, dst.ip.family == IP_V6);
     if (m->total > DGRAM_PAYLOAD_MAX)
         return -EMSGSIZE;
     if (m->control_len != 0) {
-        err = ancillary_check(s, t, m->control, m->control_len);
+        err = ancillary_read(s, t, m->control, m->control_len, &mark);
         if (err < 0)
             return err;
     }
@@ -188,7 +190,7 @@ static int64_t send_packet(struct session *s, struct trap *t, const struct messa
     if (err < 0)
         return err;
     if (v->kind == VSOCK_UDP)
-        err = udp_send(s, v, t->call.tid, &dst, bytes_of(s->scratch, m->total));
+        err = udp_send(s, v, t->call.tid, &dst, bytes_of(s->scratch, m->total), &mark);
     else
         err = netlink_send(s, v, bytes_of(s->scratch, m->total));
     return err < 0 ? err : (int64_t)m->total;

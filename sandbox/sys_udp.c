@@ -19,6 +19,7 @@
 #include "sandbox/sys_tcp.h"
 
 #define DNS_PORT           53
+#define HOPS_DEFAULT       64
 #define VERDICT_FOR_S      30    /* a remembered verdict is asked for again after that */
 #define NOTES_PER_SOCKET   1024u /* more than any queue holds: older notes are stale */
 #define DATAGRAMS_PER_TURN 64u
@@ -31,10 +32,14 @@ static unsigned family_index(const struct ip *ip)
 /* Receiving */
 
 void udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
-                 struct bytes payload)
+                 struct bytes payload, const struct vsock_mark *mark)
 {
     struct vsock_note note = {
-        .len = (uint32_t)payload.len, .from = *from, .wall_ns = wall_now_ns()};
+        .len = (uint32_t)payload.len,
+        .from = *from,
+        .mark = mark != NULL ? *mark : (struct vsock_mark){.hops = HOPS_DEFAULT},
+        .wall_ns = wall_now_ns(),
+    };
     int unread = 1;
 
     /* Natively received datagrams leave their notes behind. */
@@ -72,7 +77,7 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
     if (v->state == VSOCK_CONNECTED && !endpoint_equal(&v->remote, from))
         return;
     v->bytes_in += payload.len;
-    udp_deliver(v->owner, v, from, payload);
+    udp_deliver(v->owner, v, from, payload, NULL);
 }
 
 static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err)
@@ -106,8 +111,19 @@ static struct ip source_of(const struct session *s, const struct vsock *v, const
     return dst->family == IP_V4 ? s->local_v4 : s->local_v6;
 }
 
+struct vsock_mark udp_mark(const struct vsock *v, bool is_v6_destination)
+{
+    int level = is_v6_destination ? IPPROTO_IPV6 : IPPROTO_IP;
+    int32_t hops = HOPS_DEFAULT;
+    int32_t class = 0;
+
+    (void)vsock_option_get(v, level, is_v6_destination ? IPV6_UNICAST_HOPS : IP_TTL, &hops);
+    (void)vsock_option_get(v, level, is_v6_destination ? IPV6_TCLASS : IP_TOS, &class);
+    return (struct vsock_mark){.hops = (uint8_t)hops, .class = class < 0 ? 0 : (uint8_t) class};
+}
+
 static int send_local(struct session *s, struct vsock *v, const struct endpoint *dst,
-                      struct bytes payload)
+                      struct bytes payload, const struct vsock_mark *mark)
 {
     struct endpoint src = {.ip = source_of(s, v, &dst->ip), .port = v->local.port};
     struct vsock *receiver;
@@ -117,7 +133,7 @@ static int send_local(struct session *s, struct vsock *v, const struct endpoint 
     while (receiver != NULL && !sock_is_open(s, receiver));
     if (receiver == NULL)
         return -ECONNREFUSED;
-    udp_deliver(s, receiver, &src, payload);
+    udp_deliver(s, receiver, &src, payload, mark);
     return 0;
 }
 
@@ -169,8 +185,9 @@ static int send_remote(struct session *s, struct vsock *v, const struct endpoint
 }
 
 int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
-             struct bytes payload)
+             struct bytes payload, const struct vsock_mark *mark)
 {
+    struct vsock_mark own = udp_mark(v, dst->ip.family == IP_V6);
     struct endpoint to = {.ip = inet_destination(&dst->ip), .port = dst->port};
     int32_t may_broadcast = 0;
     bool is_own;
@@ -190,7 +207,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     if (inet_is_multicast(&to.ip))
         return -ENETUNREACH;
     is_own = sock_is_own_ip(s, &to.ip);
-    if (is_own && send_local(s, v, &to, payload) == 0)
+    if (is_own && send_local(s, v, &to, payload, mark != NULL ? mark : &own) == 0)
         return 0;
     if (to.port == DNS_PORT) {
         struct flow_info *info = sock_info(s, v);
@@ -236,7 +253,7 @@ static int carry_one(struct session *s, struct vsock *v)
         return -EPIPE;
     if (v->state != VSOCK_CONNECTED)
         return 1; /* send(2) without a destination; the kernel would have said EDESTADDRREQ */
-    err = udp_send(s, v, v->pid, &v->remote, bytes_of(s->scratch, (size_t)n));
+    err = udp_send(s, v, v->pid, &v->remote, bytes_of(s->scratch, (size_t)n), NULL);
     if (err < 0)
         v->so_error = -err;
     return 1;

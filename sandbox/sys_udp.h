@@ -14,12 +14,16 @@ void udp_ready(void *self, uint32_t events);
 /** udp_flush() - Carry what the agent wrote natively before; keeps the order with trapped sends. */
 void udp_flush(struct session *s, struct vsock *v);
 /** udp_send() - One datagram to @dst; judged, once for a while for each destination.
- * Returns 0 or what sendto(2) says: -EACCES, -EMSGSIZE, -ENETUNREACH, … */
+ * @mark: NULL for the socket's own. Returns 0 or what sendto(2) says: -EACCES, -EMSGSIZE,
+ * -ENETUNREACH, … */
 int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
-             struct bytes payload) MUST_USE;
-/** udp_deliver() - Put a datagram into the agent's queue; dropped when that is full. */
+             struct bytes payload, const struct vsock_mark *mark) MUST_USE;
+/** udp_mark() - What a datagram of the socket carries when its message says nothing else. */
+struct vsock_mark udp_mark(const struct vsock *v, bool is_v6_destination);
+/** udp_deliver() - Put a datagram into the agent's queue; dropped when that is full.
+ * @mark: NULL when it is not known. */
 void udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
-                 struct bytes payload);
+                 struct bytes payload, const struct vsock_mark *mark);
 /** udp_autobind() - Give the socket a port when it has none. */
 int udp_autobind(struct session *s, struct vsock *v) MUST_USE;
 

@@ -67,11 +67,18 @@ struct vsock_peer {
     bool is_allowed;
 };
 
+/** Header fields of a datagram that a sender may set and a receiver may ask for. */
+struct vsock_mark {
+    uint8_t hops;  /* TTL or hop limit */
+    uint8_t class; /* type of service or traffic class */
+};
+
 /** One received datagram that waits in the agent's queue: who sent it. Nodes come from a pool. */
 struct vsock_note {
     uint32_t next; /* index + 1; 0: none */
     uint32_t len;  /* bytes of the datagram */
     struct endpoint from;
+    struct vsock_mark mark;
     int64_t wall_ns; /* arrival, for SO_TIMESTAMP */
 };
 

@@ -87,6 +87,14 @@ static void add_json(struct buf *b, enum log_level level, const char *text,
     buf_add_char(b, '\n');
 }
 
+static void put(struct buf *b)
+{
+    if (b->len > 0 && write(STDERR_FILENO, b->data, b->len) < 0) {
+        /* standard error is gone or full; there is nowhere to say so */
+    }
+    buf_done(b);
+}
+
 void log_line(enum log_level level, const char *text, const struct log_field *fields,
               unsigned count)
 {
@@ -97,8 +105,23 @@ void log_line(enum log_level level, const char *text, const struct log_field *fi
         add_json(&b, level, text, fields, count);
     else
         add_plain(&b, level, text, fields, count);
-    if (b.len > 0 && write(STDERR_FILENO, b.data, b.len) < 0) {
-        /* standard error is gone or full; there is nowhere to say so */
+    put(&b);
+}
+
+void log_sentence(const char *sentence, const char *text, const struct log_field *fields,
+                  unsigned count)
+{
+    struct buf b;
+
+    if (!log_enabled(LOG_LEVEL_WARN))
+        return;
+    buf_init(&b, LOG_LINE_MAX);
+    if (log_state.json) {
+        add_json(&b, LOG_LEVEL_WARN, text, fields, count);
+    } else {
+        buf_printf(&b, "%s: ", log_state.program);
+        add_text(&b, sentence);
+        buf_add_char(&b, '\n');
     }
-    buf_done(&b);
+    put(&b);
 }

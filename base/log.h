@@ -35,6 +35,11 @@ bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *text, const struct log_field *fields,
               unsigned count);
 
+/** log_sentence() - A message of its own kind: people read @sentence, programs (JSON) @text and the
+ * fields. Shown whenever warnings are. */
+void log_sentence(const char *sentence, const char *text, const struct log_field *fields,
+                  unsigned count);
+
 #define LOG_AT(level, text, ...)                                                                   \
     do {                                                                                           \
         if (log_enabled(level)) {                                                                  \

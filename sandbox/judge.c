@@ -117,26 +117,63 @@ static void print_destination(const struct endpoint *dst, const char *name, char
         (void)snprintf(ret, cap, "%s", text);
 }
 
+/** Why, as people read it. */
+static void print_because(const struct policy_answer *answer, char *ret, size_t cap)
+{
+    switch (answer->reason) {
+    case POLICY_RULE:
+        (void)snprintf(ret, cap, "rule '%s'", answer->rule);
+        break;
+    case POLICY_BUILTIN:
+        (void)snprintf(ret, cap, "on the built-in list of addresses that only an exact rule opens");
+        break;
+    case POLICY_NAME_UNPINNED:
+        (void)snprintf(ret, cap,
+                       "a rule allows a name, but no DNS answer here gave it this address");
+        break;
+    case POLICY_FAILED:
+        (void)snprintf(ret, cap, "the policy could not be asked");
+        break;
+    case POLICY_NO_RULE:
+        (void)snprintf(ret, cap, "no rule allows it");
+        break;
+    }
+}
+
+/** One line: who wanted what, why not, and what would allow it. */
+static void say(const char *verb, const struct flow_info *info, const char *protocol,
+                const char *what, const struct policy_answer *answer, const char *option)
+{
+    char because[POLICY_RULE_TEXT_MAX + 64];
+    char sentence[1400];
+    const struct log_field fields[] = {
+        F_STR("program", info->exe),
+        F_INT("pid", info->pid),
+        F_STR("protocol", protocol),
+        F_STR("destination", what),
+        F_STR("reason", policy_reason_name(answer->reason)),
+        F_STR("rule", answer->rule),
+        F_STR("to_allow", option),
+    };
+
+    print_because(answer, because, sizeof(because));
+    (void)snprintf(sentence, sizeof(sentence), "%s %s %s for %s (pid %d): %s; to allow it: %s",
+                   verb, protocol, what, info->exe, (int)info->pid, because, option);
+    log_sentence(sentence, verb, fields, ARRAY_COUNT(fields));
+}
+
 static void say_refusal(struct session *s, const struct flow_info *info,
                         const struct policy_request *req, const struct policy_answer *answer)
 {
     char what[ENDPOINT_TEXT_CAP + POLICY_HOSTNAME_MAX + 4];
     char option[512];
-    const char *because =
-        answer->rule[0] != '\0' ? answer->rule : policy_reason_name(answer->reason);
 
     print_destination(&req->dst, answer->name, what, sizeof(what));
     if (!is_news(s->refusals, info->exe, what))
         return;
     policy_suggest(req, answer, option, sizeof(option));
-    if (answer->verdict == VERDICT_ALLOW)
-        log_warn("would refuse", F_STR("program", info->exe), F_INT("pid", info->pid),
-                 F_STR("protocol", policy_proto_name(req->proto)), F_STR("destination", what),
-                 F_STR("because", because), F_STR("to_allow", option));
-    else
-        log_warn("refused", F_STR("program", info->exe), F_INT("pid", info->pid),
-                 F_STR("protocol", policy_proto_name(req->proto)), F_STR("destination", what),
-                 F_STR("because", because), F_STR("to_allow", option));
+    say(answer->verdict == VERDICT_ALLOW ? "would refuse" : "refused", info,
+        policy_proto_name(req->proto), what, answer, option);
 }
 
 static int record_decision(struct session *s, const struct flow_info *info, const char *protocol,
@@ -236,11 +273,8 @@ int judge_name(struct session *s, pid_t pid, const char *exe, const char *name,
         char option[POLICY_HOSTNAME_MAX + 32];
 
         (void)snprintf(option, sizeof(option), "--allow '%s:443'", name);
-        log_warn(answer.verdict == VERDICT_ALLOW ? "would refuse to look up" : "refused to look up",
-                 F_STR("program", exe), F_INT("pid", pid), F_STR("name", name),
-                 F_STR("because",
-                       answer.rule[0] != '\0' ? answer.rule : policy_reason_name(answer.reason)),
-                 F_STR("to_allow", option));
+        say(answer.verdict == VERDICT_ALLOW ? "would refuse" : "refused", &info, "dns", name,
+            &answer, option);
     }
     if (record_decision(s, &info, "dns", server, &answer, name) < 0)
         return -EACCES;

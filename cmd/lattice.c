@@ -20,6 +20,7 @@ struct subcommand {
 static const struct subcommand subcommands[] = {
     {"sandbox", cmd_sandbox, "Run a program in a sandbox (sandbox start -- CMD)."},
     {"audit", cmd_audit, "Read and verify the records."},
+    {"doctor", cmd_doctor, "Say what this machine offers, and how to mend what is missing."},
     {"version", cmd_version, "Print the version."},
 };
 
@@ -39,6 +40,7 @@ static const struct cli_command lattice_command = {
     .more = "'lattice COMMAND --help' says more about each.\n"
             "\n"
             "First steps:\n"
+            "  lattice doctor\n"
             "  lattice sandbox start --allow deb.debian.org:80 -- curl -sI http://deb.debian.org/",
     .usage_status = CLI_EXIT_USAGE,
 };

@@ -96,7 +96,7 @@ static void node_free(struct allowedips *a, uint32_t n)
     a->free_node = n;
 }
 
-int allowedips_set(struct allowedips *a, const struct prefix *prefix, uint32_t owner)
+int wg_allowedips_set(struct allowedips *a, const struct prefix *prefix, uint32_t owner)
 {
     const uint8_t *bytes = prefix->ip.bytes;
     uint32_t *slot = &a->roots[family_of(&prefix->ip)];
@@ -146,7 +146,7 @@ static void node_settle(struct allowedips *a, uint32_t *slot)
     node_free(a, n);
 }
 
-void allowedips_unset(struct allowedips *a, const struct prefix *prefix, uint32_t owner)
+void wg_allowedips_unset(struct allowedips *a, const struct prefix *prefix, uint32_t owner)
 {
     const uint8_t *bytes = prefix->ip.bytes;
     uint32_t *slot = &a->roots[family_of(&prefix->ip)];
@@ -165,7 +165,7 @@ void allowedips_unset(struct allowedips *a, const struct prefix *prefix, uint32_
         node_settle(a, parent);
 }
 
-uint32_t allowedips_find(const struct allowedips *a, const struct ip *ip)
+uint32_t wg_allowedips_find(const struct allowedips *a, const struct ip *ip)
 {
     unsigned bits_max = ip_len(ip) * 8;
     uint32_t owner = ALLOWEDIPS_NOBODY;
@@ -185,7 +185,7 @@ uint32_t allowedips_find(const struct allowedips *a, const struct ip *ip)
     return owner;
 }
 
-void allowedips_done(struct allowedips *a)
+void wg_allowedips_done(struct allowedips *a)
 {
     free(a->nodes);
     *a = (struct allowedips){0};

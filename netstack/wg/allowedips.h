@@ -14,7 +14,7 @@
 
 struct allowedips_node; /* private */
 
-/** Zero-initialised: empty. allowedips_done() frees. */
+/** Zero-initialised: empty. wg_allowedips_done() frees. */
 struct allowedips {
     struct allowedips_node *nodes; /* owned; node 0 is never used */
     uint32_t node_count;           /* in use or once used */
@@ -23,13 +23,13 @@ struct allowedips {
     uint32_t roots[2];  /* IPv4, IPv6; 0: empty */
 };
 
-/** allowedips_set() - @prefix belongs to @owner from now on; a previous owner loses it (as `wg set`
- * does). Bits behind the prefix are ignored. Errors: -ENOMEM, and nothing changed. */
-int allowedips_set(struct allowedips *a, const struct prefix *prefix, uint32_t owner) MUST_USE;
-/** allowedips_unset() - @prefix belongs to nobody, if it belonged to @owner. */
-void allowedips_unset(struct allowedips *a, const struct prefix *prefix, uint32_t owner);
-/** allowedips_find() - Owner of the longest prefix that holds @ip, or ALLOWEDIPS_NOBODY. */
-uint32_t allowedips_find(const struct allowedips *a, const struct ip *ip);
-void allowedips_done(struct allowedips *a);
+/** wg_allowedips_set() - @prefix belongs to @owner from now on; a previous owner loses it (as `wg
+ * set` does). Bits behind the prefix are ignored. Errors: -ENOMEM, and nothing changed. */
+int wg_allowedips_set(struct allowedips *a, const struct prefix *prefix, uint32_t owner) MUST_USE;
+/** wg_allowedips_unset() - @prefix belongs to nobody, if it belonged to @owner. */
+void wg_allowedips_unset(struct allowedips *a, const struct prefix *prefix, uint32_t owner);
+/** wg_allowedips_find() - Owner of the longest prefix that holds @ip, or ALLOWEDIPS_NOBODY. */
+uint32_t wg_allowedips_find(const struct allowedips *a, const struct ip *ip);
+void wg_allowedips_done(struct allowedips *a);
 
 #endif

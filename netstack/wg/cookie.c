@@ -11,25 +11,25 @@
 #include "base/wipe.h"
 #include "netstack/wg/crypto.h"
 
-void cookie_keys_init(struct cookie_keys *k, const uint8_t public_key[static WG_KEY_LEN])
+void wg_cookie_keys_init(struct cookie_keys *k, const uint8_t public_key[static WG_KEY_LEN])
 {
-    wgcrypto_hash(bytes_of_str("mac1----"), bytes_of(public_key, WG_KEY_LEN), k->mac1);
-    wgcrypto_hash(bytes_of_str("cookie--"), bytes_of(public_key, WG_KEY_LEN), k->cookie);
+    wg_hash(bytes_of_str("mac1----"), bytes_of(public_key, WG_KEY_LEN), k->mac1);
+    wg_hash(bytes_of_str("cookie--"), bytes_of(public_key, WG_KEY_LEN), k->cookie);
 }
 
 static void mac1_make(const struct cookie_keys *k, struct cookie_msg msg,
                       uint8_t ret[static WG_MAC_LEN])
 {
-    wgcrypto_mac(bytes_of(k->mac1, sizeof(k->mac1)), bytes_of(msg.data, msg.mac1), ret);
+    wg_mac(bytes_of(k->mac1, sizeof(k->mac1)), bytes_of(msg.data, msg.mac1), ret);
 }
 
 static void mac2_make(const uint8_t cookie[static WG_COOKIE_LEN], struct cookie_msg msg,
                       uint8_t ret[static WG_MAC_LEN])
 {
-    wgcrypto_mac(bytes_of(cookie, WG_COOKIE_LEN), bytes_of(msg.data, msg.mac1 + WG_MAC_LEN), ret);
+    wg_mac(bytes_of(cookie, WG_COOKIE_LEN), bytes_of(msg.data, msg.mac1 + WG_MAC_LEN), ret);
 }
 
-void cookie_stamp(struct cookie_maker *m, struct cookie_msg msg, struct mono now)
+void wg_cookie_stamp(struct cookie_maker *m, struct cookie_msg msg, struct mono now)
 {
     struct mono stale = mono_add_ns(m->cookie_born, WG_COOKIE_SECRET_NS - WG_COOKIE_LATENCY_NS);
     uint8_t *mac1 = msg.data + msg.mac1;
@@ -44,16 +44,16 @@ void cookie_stamp(struct cookie_maker *m, struct cookie_msg msg, struct mono now
         memset(mac2, 0, WG_MAC_LEN);
 }
 
-int cookie_read_reply(struct cookie_maker *m, const uint8_t reply[static WG_COOKIE_MSG_LEN],
-                      struct mono now)
+int wg_cookie_read_reply(struct cookie_maker *m, const uint8_t reply[static WG_COOKIE_MSG_LEN],
+                         struct mono now)
 {
     uint8_t cookie[WG_COOKIE_LEN];
 
     if (!m->has_last_mac1)
         return -EBADMSG;
-    if (wgcrypto_xopen(m->keys.cookie, reply + WG_COOKIE_NONCE,
-                       bytes_of(reply + WG_COOKIE_SEALED, WG_COOKIE_LEN + WG_TAG_LEN),
-                       bytes_of(m->last_mac1, WG_MAC_LEN), cookie) < 0)
+    if (wg_xopen(m->keys.cookie, reply + WG_COOKIE_NONCE,
+                 bytes_of(reply + WG_COOKIE_SEALED, WG_COOKIE_LEN + WG_TAG_LEN),
+                 bytes_of(m->last_mac1, WG_MAC_LEN), cookie) < 0)
         return -EBADMSG;
     memcpy(m->cookie, cookie, sizeof(cookie));
     m->cookie_born = now;
@@ -62,7 +62,7 @@ int cookie_read_reply(struct cookie_maker *m, const uint8_t reply[static WG_COOK
     return 0;
 }
 
-bool cookie_has_mac1(const struct cookie_checker *c, struct cookie_msg msg)
+bool wg_cookie_has_mac1(const struct cookie_checker *c, struct cookie_msg msg)
 {
     uint8_t mac1[WG_MAC_LEN];
 
@@ -84,11 +84,11 @@ static void cookie_of(struct cookie_checker *c, const struct endpoint *from, str
     }
     memcpy(address, from->ip.bytes, len);
     store_be16(address + len, from->port);
-    wgcrypto_mac(bytes_of(c->secret, sizeof(c->secret)), bytes_of(address, len + 2), ret);
+    wg_mac(bytes_of(c->secret, sizeof(c->secret)), bytes_of(address, len + 2), ret);
 }
 
-bool cookie_has_mac2(struct cookie_checker *c, struct cookie_msg msg, const struct endpoint *from,
-                     struct rng rng, struct mono now)
+bool wg_cookie_has_mac2(struct cookie_checker *c, struct cookie_msg msg,
+                        const struct endpoint *from, struct rng rng, struct mono now)
 {
     uint8_t cookie[WG_COOKIE_LEN];
     uint8_t mac2[WG_MAC_LEN];
@@ -99,9 +99,9 @@ bool cookie_has_mac2(struct cookie_checker *c, struct cookie_msg msg, const stru
     return secret_equal(mac2, msg.data + msg.mac1 + WG_MAC_LEN, WG_MAC_LEN);
 }
 
-void cookie_write_reply(struct cookie_checker *c, struct cookie_msg msg, uint32_t receiver,
-                        const struct endpoint *from, struct rng rng, struct mono now,
-                        uint8_t ret[static WG_COOKIE_MSG_LEN])
+void wg_cookie_write_reply(struct cookie_checker *c, struct cookie_msg msg, uint32_t receiver,
+                           const struct endpoint *from, struct rng rng, struct mono now,
+                           uint8_t ret[static WG_COOKIE_MSG_LEN])
 {
     uint8_t cookie[WG_COOKIE_LEN];
 
@@ -109,7 +109,7 @@ void cookie_write_reply(struct cookie_checker *c, struct cookie_msg msg, uint32_
     store_le32(ret + WG_MSG_TYPE, WG_MSG_COOKIE); /* and the reserved bytes */
     store_le32(ret + WG_COOKIE_RECEIVER, receiver);
     rng.fill(rng.self, ret + WG_COOKIE_NONCE, WG_XNONCE_LEN);
-    wgcrypto_xseal(c->keys.cookie, ret + WG_COOKIE_NONCE, bytes_of(cookie, sizeof(cookie)),
-                   bytes_of(msg.data + msg.mac1, WG_MAC_LEN), ret + WG_COOKIE_SEALED);
+    wg_xseal(c->keys.cookie, ret + WG_COOKIE_NONCE, bytes_of(cookie, sizeof(cookie)),
+             bytes_of(msg.data + msg.mac1, WG_MAC_LEN), ret + WG_COOKIE_SEALED);
     wipe(cookie, sizeof(cookie));
 }

@@ -30,7 +30,7 @@ struct cookie_checker {
     struct mono secret_born; /* zero: no secret yet */
 };
 
-/** Stamps what we send; one of a peer. Zero-initialised, then cookie_keys_init(). */
+/** Stamps what we send; one of a peer. Zero-initialised, then wg_cookie_keys_init(). */
 struct cookie_maker {
     struct cookie_keys keys; /* of the peer's public key */
     uint8_t last_mac1[WG_MAC_LEN];
@@ -39,22 +39,23 @@ struct cookie_maker {
     struct mono cookie_born; /* zero: none */
 };
 
-void cookie_keys_init(struct cookie_keys *k, const uint8_t public_key[static WG_KEY_LEN]);
+void wg_cookie_keys_init(struct cookie_keys *k, const uint8_t public_key[static WG_KEY_LEN]);
 
-/** cookie_stamp() - Write mac1, and mac2 when a fresh cookie is at hand; zeros otherwise. */
-void cookie_stamp(struct cookie_maker *m, struct cookie_msg msg, struct mono now);
-/** cookie_read_reply() - Take the cookie out of a reply. -EBADMSG: nothing was asked, or it is not
- * authentic; nothing changed. */
-int cookie_read_reply(struct cookie_maker *m, const uint8_t reply[static WG_COOKIE_MSG_LEN],
-                      struct mono now) MUST_USE;
+/** wg_cookie_stamp() - Write mac1, and mac2 when a fresh cookie is at hand; zeros otherwise. */
+void wg_cookie_stamp(struct cookie_maker *m, struct cookie_msg msg, struct mono now);
+/** wg_cookie_read_reply() - Take the cookie out of a reply. -EBADMSG: nothing was asked, or it is
+ * not authentic; nothing changed. */
+int wg_cookie_read_reply(struct cookie_maker *m, const uint8_t reply[static WG_COOKIE_MSG_LEN],
+                         struct mono now) MUST_USE;
 
-bool cookie_has_mac1(const struct cookie_checker *c, struct cookie_msg msg);
-/** cookie_has_mac2() - Whether mac2 was made with the cookie that we would give to @from now. */
-bool cookie_has_mac2(struct cookie_checker *c, struct cookie_msg msg, const struct endpoint *from,
-                     struct rng rng, struct mono now);
-/** cookie_write_reply() - Answer @msg, whose sender index is @receiver, with a cookie for @from. */
-void cookie_write_reply(struct cookie_checker *c, struct cookie_msg msg, uint32_t receiver,
-                        const struct endpoint *from, struct rng rng, struct mono now,
-                        uint8_t ret[static WG_COOKIE_MSG_LEN]);
+bool wg_cookie_has_mac1(const struct cookie_checker *c, struct cookie_msg msg);
+/** wg_cookie_has_mac2() - Whether mac2 was made with the cookie that we would give to @from now. */
+bool wg_cookie_has_mac2(struct cookie_checker *c, struct cookie_msg msg,
+                        const struct endpoint *from, struct rng rng, struct mono now);
+/** wg_cookie_write_reply() - Answer @msg, whose sender index is @receiver, with a cookie for @from.
+ */
+void wg_cookie_write_reply(struct cookie_checker *c, struct cookie_msg msg, uint32_t receiver,
+                           const struct endpoint *from, struct rng rng, struct mono now,
+                           uint8_t ret[static WG_COOKIE_MSG_LEN]);
 
 #endif

@@ -52,7 +52,7 @@ static void algorithms_need(void)
     must(pthread_once(&algorithms_once, algorithms_fetch) == 0);
 }
 
-void wgcrypto_hash(struct bytes a, struct bytes b, uint8_t ret[static WG_HASH_LEN])
+void wg_hash(struct bytes a, struct bytes b, uint8_t ret[static WG_HASH_LEN])
 {
     EVP_MD_CTX *ctx;
     unsigned len = 0;
@@ -68,7 +68,7 @@ void wgcrypto_hash(struct bytes a, struct bytes b, uint8_t ret[static WG_HASH_LE
     EVP_MD_CTX_free(ctx);
 }
 
-void wgcrypto_mac(struct bytes key, struct bytes data, uint8_t ret[static WG_MAC_LEN])
+void wg_mac(struct bytes key, struct bytes data, uint8_t ret[static WG_MAC_LEN])
 {
     size_t size = WG_MAC_LEN;
     const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
@@ -95,16 +95,16 @@ static void hmac(const uint8_t key[static WG_HASH_LEN], struct bytes data,
 
     for (unsigned i = 0; i < sizeof(pad); i++)
         pad[i] = (uint8_t)((i < WG_HASH_LEN ? key[i] : 0) ^ 0x36);
-    wgcrypto_hash(bytes_of(pad, sizeof(pad)), data, inner);
+    wg_hash(bytes_of(pad, sizeof(pad)), data, inner);
     for (unsigned i = 0; i < sizeof(pad); i++)
         pad[i] ^= 0x36 ^ 0x5c;
-    wgcrypto_hash(bytes_of(pad, sizeof(pad)), bytes_of(inner, sizeof(inner)), ret);
+    wg_hash(bytes_of(pad, sizeof(pad)), bytes_of(inner, sizeof(inner)), ret);
     wipe(pad, sizeof(pad));
     wipe(inner, sizeof(inner));
 }
 
-void wgcrypto_kdf(const uint8_t chain[static WG_HASH_LEN], struct bytes input, uint8_t *ret1,
-                  uint8_t *ret2, uint8_t *ret3)
+void wg_kdf(const uint8_t chain[static WG_HASH_LEN], struct bytes input, uint8_t *ret1,
+            uint8_t *ret2, uint8_t *ret3)
 {
     uint8_t *rets[] = {ret1, ret2, ret3};
     uint8_t secret[WG_HASH_LEN];
@@ -123,20 +123,20 @@ void wgcrypto_kdf(const uint8_t chain[static WG_HASH_LEN], struct bytes input, u
     wipe(block, sizeof(block));
 }
 
-int wgcrypto_dh(const uint8_t private[static WG_KEY_LEN], const uint8_t public[static WG_KEY_LEN],
-                uint8_t ret[static WG_KEY_LEN])
+int wg_dh(const uint8_t private[static WG_KEY_LEN], const uint8_t public[static WG_KEY_LEN],
+          uint8_t ret[static WG_KEY_LEN])
 {
     algorithms_need();
     return crypto_scalarmult_curve25519(ret, private, public) == 0 ? 0 : -EBADMSG;
 }
 
-int wgcrypto_dh_public(const uint8_t private[static WG_KEY_LEN], uint8_t ret[static WG_KEY_LEN])
+int wg_dh_public(const uint8_t private[static WG_KEY_LEN], uint8_t ret[static WG_KEY_LEN])
 {
     algorithms_need();
     return crypto_scalarmult_curve25519_base(ret, private) == 0 ? 0 : -EBADMSG;
 }
 
-int cipher_reserve(struct cipher *c)
+int wg_cipher_reserve(struct cipher *c)
 {
     algorithms_need();
     if (c->ctx == NULL)
@@ -144,8 +144,8 @@ int cipher_reserve(struct cipher *c)
     return c->ctx != NULL ? 0 : -ENOMEM;
 }
 
-void cipher_key(struct cipher *c, enum cipher_direction direction,
-                const uint8_t key[static WG_KEY_LEN])
+void wg_cipher_key(struct cipher *c, enum cipher_direction direction,
+                   const uint8_t key[static WG_KEY_LEN])
 {
     int seal = direction == CIPHER_SEAL;
 
@@ -193,70 +193,70 @@ static int open_with(EVP_CIPHER_CTX *ctx, uint64_t counter, struct bytes aad, ui
     return EVP_DecryptFinal_ex(ctx, data + plain_len, &done) == 1 ? 0 : -EBADMSG;
 }
 
-void cipher_seal(struct cipher *c, uint64_t counter, uint8_t *data, size_t len)
+void wg_cipher_seal(struct cipher *c, uint64_t counter, uint8_t *data, size_t len)
 {
     seal_with(c->ctx, counter, bytes_of(NULL, 0), data, len);
 }
 
-int cipher_open(struct cipher *c, uint64_t counter, uint8_t *data, size_t len)
+int wg_cipher_open(struct cipher *c, uint64_t counter, uint8_t *data, size_t len)
 {
     return open_with(c->ctx, counter, bytes_of(NULL, 0), data, len);
 }
 
-void cipher_wipe(struct cipher *c)
+void wg_cipher_wipe(struct cipher *c)
 {
     if (c->ctx != NULL)
         must(EVP_CIPHER_CTX_reset(c->ctx) == 1); /* frees the provider's state, which wipes it */
 }
 
-void cipher_done(struct cipher *c)
+void wg_cipher_done(struct cipher *c)
 {
     EVP_CIPHER_CTX_free(c->ctx); /* wipes the key; accepts NULL */
     c->ctx = NULL;
 }
 
-void wgcrypto_seal(const uint8_t key[static WG_KEY_LEN], struct bytes plain, struct bytes aad,
-                   uint8_t *ret)
+void wg_seal(const uint8_t key[static WG_KEY_LEN], struct bytes plain, struct bytes aad,
+             uint8_t *ret)
 {
     struct cipher c = {0};
 
-    must(cipher_reserve(&c) == 0);
-    cipher_key(&c, CIPHER_SEAL, key);
+    must(wg_cipher_reserve(&c) == 0);
+    wg_cipher_key(&c, CIPHER_SEAL, key);
     if (plain.len > 0)
         memmove(ret, plain.data, plain.len);
     seal_with(c.ctx, 0, aad, ret, plain.len);
-    cipher_done(&c);
+    wg_cipher_done(&c);
 }
 
-int wgcrypto_open(const uint8_t key[static WG_KEY_LEN], struct bytes sealed, struct bytes aad,
-                  uint8_t *ret)
+int wg_open(const uint8_t key[static WG_KEY_LEN], struct bytes sealed, struct bytes aad,
+            uint8_t *ret)
 {
     uint8_t copy[WG_KEY_LEN + WG_TAG_LEN]; /* the largest thing that a handshake seals */
     struct cipher c = {0};
     int err;
 
     must(sealed.len <= sizeof(copy));
-    must(cipher_reserve(&c) == 0);
-    cipher_key(&c, CIPHER_OPEN, key);
+    must(wg_cipher_reserve(&c) == 0);
+    wg_cipher_key(&c, CIPHER_OPEN, key);
     memcpy(copy, sealed.data, sealed.len);
     err = open_with(c.ctx, 0, aad, copy, sealed.len);
     if (err == 0 && sealed.len > WG_TAG_LEN)
         memcpy(ret, copy, sealed.len - WG_TAG_LEN);
     wipe(copy, sizeof(copy));
-    cipher_done(&c);
+    wg_cipher_done(&c);
     return err;
 }
 
-void wgcrypto_xseal(const uint8_t key[static WG_KEY_LEN], const uint8_t nonce[static WG_XNONCE_LEN],
-                    struct bytes plain, struct bytes aad, uint8_t *ret)
+void wg_xseal(const uint8_t key[static WG_KEY_LEN], const uint8_t nonce[static WG_XNONCE_LEN],
+              struct bytes plain, struct bytes aad, uint8_t *ret)
 {
     algorithms_need();
     must(crypto_aead_xchacha20poly1305_ietf_encrypt(ret, NULL, plain.data, plain.len, aad.data,
                                                     aad.len, NULL, nonce, key) == 0);
 }
 
-int wgcrypto_xopen(const uint8_t key[static WG_KEY_LEN], const uint8_t nonce[static WG_XNONCE_LEN],
-                   struct bytes sealed, struct bytes aad, uint8_t *ret)
+int wg_xopen(const uint8_t key[static WG_KEY_LEN], const uint8_t nonce[static WG_XNONCE_LEN],
+             struct bytes sealed, struct bytes aad, uint8_t *ret)
 {
     algorithms_need();
     return crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, sealed.data, sealed.len,
@@ -265,7 +265,7 @@ int wgcrypto_xopen(const uint8_t key[static WG_KEY_LEN], const uint8_t nonce[sta
                : -EBADMSG;
 }
 
-uint64_t wgcrypto_table_hash(const uint8_t key[static 16], struct bytes data)
+uint64_t wg_table_hash(const uint8_t key[static 16], struct bytes data)
 {
     uint8_t hash[crypto_shorthash_BYTES];
 

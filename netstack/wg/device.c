@@ -43,21 +43,21 @@ uint64_t wg_drop_count(const struct wg *w, enum wg_drop drop)
     return w->drops[drop];
 }
 
-enum wg_drop device_drop(struct wg *w, enum wg_drop reason)
+enum wg_drop wg_device_drop(struct wg *w, enum wg_drop reason)
 {
     if (reason != WG_DROP_NONE)
         w->drops[reason]++;
     return reason;
 }
 
-unsigned device_jitter_ms(struct wg *w)
+unsigned wg_device_jitter_ms(struct wg *w)
 {
     w->jitter =
         w->jitter * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth */
     return (unsigned)((w->jitter >> 33) % WG_REKEY_JITTER_MS);
 }
 
-void device_event(struct wg *w, const struct peer *p, enum wg_event event)
+void wg_device_event(struct wg *w, const struct peer *p, enum wg_event event)
 {
     if (w->sink.event != NULL)
         w->sink.event(w->sink.self, p->id, event);
@@ -109,9 +109,8 @@ int wg_new(const struct wg_conf *conf, const struct wg_sink *sink, const struct 
     w->mtu = conf->mtu > 0 ? conf->mtu : WG_MTU_DEFAULT;
     w->free_slot = PEER_NONE;
     memcpy(w->self.private_key, conf->private_key, WG_KEY_LEN);
-    must(wgcrypto_dh_public(w->self.private_key, w->self.public_key) ==
-         0); /* clamping excludes 0 */
-    cookie_keys_init(&w->checker.keys, w->self.public_key);
+    must(wg_dh_public(w->self.private_key, w->self.public_key) == 0); /* clamping excludes 0 */
+    wg_cookie_keys_init(&w->checker.keys, w->self.public_key);
     env->rng.fill(env->rng.self, w->limiter.hash_key, sizeof(w->limiter.hash_key));
     env->rng.fill(env->rng.self, w->bucket_key, sizeof(w->bucket_key));
     w->jitter = rng_u64(env->rng);
@@ -132,10 +131,10 @@ void wg_free(struct wg *w)
         return;
     for (uint32_t i = 0; i < w->slot_count; i++)
         if (w->slots[i].peer != NULL)
-            peer_free(w, w->slots[i].peer);
-    schedule_done(&w->schedule);
-    indices_done(&w->indices);
-    allowedips_done(&w->allowedips);
+            wg_peer_free(w, w->slots[i].peer);
+    wg_schedule_done(&w->schedule);
+    wg_indices_done(&w->indices);
+    wg_allowedips_done(&w->allowedips);
     free(w->slots);
     free(w->buckets);
     wipe(w, sizeof(*w));
@@ -145,7 +144,7 @@ void wg_free(struct wg *w)
 /** What must be true of a packet before it is sent to anyone. */
 static enum wg_drop outgoing_parse(struct bytes packet, struct inner *ret)
 {
-    if (packet.len > WG_INNER_MAX || inner_parse(packet, ret) < 0 || ret->len != packet.len)
+    if (packet.len > WG_INNER_MAX || wg_inner_parse(packet, ret) < 0 || ret->len != packet.len)
         return WG_DROP_INNER;
     return WG_DROP_NONE;
 }
@@ -156,24 +155,24 @@ enum wg_drop wg_output(struct wg *w, struct bytes packet, struct mono now)
     uint32_t slot;
 
     if (outgoing_parse(packet, &inner) != WG_DROP_NONE)
-        return device_drop(w, WG_DROP_INNER);
-    slot = allowedips_find(&w->allowedips, &inner.dst);
+        return wg_device_drop(w, WG_DROP_INNER);
+    slot = wg_allowedips_find(&w->allowedips, &inner.dst);
     if (slot == ALLOWEDIPS_NOBODY)
-        return device_drop(w, WG_DROP_NO_ROUTE);
-    return send_packet(w, w->slots[slot].peer, packet, now);
+        return wg_device_drop(w, WG_DROP_NO_ROUTE);
+    return wg_send_packet(w, w->slots[slot].peer, packet, now);
 }
 
 enum wg_drop wg_output_peer(struct wg *w, struct wg_peer_id peer, struct bytes packet,
                             struct mono now)
 {
-    struct peer *p = peer_by_id(w, peer);
+    struct peer *p = wg_peer_by_id(w, peer);
     struct inner inner;
 
     if (outgoing_parse(packet, &inner) != WG_DROP_NONE)
-        return device_drop(w, WG_DROP_INNER);
-    if (p == NULL || allowedips_find(&w->allowedips, &inner.dst) != p->slot)
-        return device_drop(w, WG_DROP_NO_ROUTE);
-    return send_packet(w, p, packet, now);
+        return wg_device_drop(w, WG_DROP_INNER);
+    if (p == NULL || wg_allowedips_find(&w->allowedips, &inner.dst) != p->slot)
+        return wg_device_drop(w, WG_DROP_NO_ROUTE);
+    return wg_send_packet(w, p, packet, now);
 }
 
 static void run_timer(struct wg *w, struct peer *p, enum timers_due due, struct mono now)
@@ -182,25 +181,25 @@ static void run_timer(struct wg *w, struct peer *p, enum timers_due due, struct 
 
     switch (due) {
     case TIMERS_RETRY:
-        device_event(w, p, WG_EVENT_HANDSHAKE_RETRY);
-        send_initiation(w, p, ATTEMPT_RETRY, now);
+        wg_device_event(w, p, WG_EVENT_HANDSHAKE_RETRY);
+        wg_send_initiation(w, p, ATTEMPT_RETRY, now);
         break;
     case TIMERS_GIVE_UP:
-        send_forget(w, p);
-        device_event(w, p, WG_EVENT_HANDSHAKE_GAVE_UP);
+        wg_send_forget(w, p);
+        wg_device_event(w, p, WG_EVENT_HANDSHAKE_GAVE_UP);
         break;
     case TIMERS_KEEPALIVE:
-        send_keepalive(w, p, now);
-        timers_keepalive_expired(&p->timers, again, now);
+        wg_send_keepalive(w, p, now);
+        wg_timers_keepalive_expired(&p->timers, again, now);
         break;
     case TIMERS_REHANDSHAKE:
-        send_initiation(w, p, ATTEMPT_FRESH, now);
+        wg_send_initiation(w, p, ATTEMPT_FRESH, now);
         break;
     case TIMERS_WIPE:
-        peer_wipe_sessions(w, p);
+        wg_peer_wipe_sessions(w, p);
         break;
     case TIMERS_PERSISTENT:
-        send_keepalive(w, p, now);
+        wg_send_keepalive(w, p, now);
         break;
     case TIMERS_NOTHING:
         break;
@@ -209,31 +208,31 @@ static void run_timer(struct wg *w, struct peer *p, enum timers_due due, struct 
 
 void wg_tick(struct wg *w, struct mono now)
 {
-    while (!mono_before(now, schedule_next(&w->schedule))) {
-        struct peer *p = w->slots[schedule_first(&w->schedule)].peer;
+    while (!mono_before(now, wg_schedule_next(&w->schedule))) {
+        struct peer *p = w->slots[wg_schedule_first(&w->schedule)].peer;
         enum timers_due due;
 
         do {
-            due = timers_expire(&p->timers, now);
+            due = wg_timers_expire(&p->timers, now);
             run_timer(w, p, due, now);
         } while (due != TIMERS_NOTHING);
-        schedule_set(&w->schedule, p->slot, timers_next(&p->timers));
+        wg_schedule_set(&w->schedule, p->slot, wg_timers_next(&p->timers));
     }
 }
 
 struct mono wg_deadline(const struct wg *w)
 {
-    return schedule_next(&w->schedule);
+    return wg_schedule_next(&w->schedule);
 }
 
 void wg_handshake(struct wg *w, struct wg_peer_id peer, struct mono now)
 {
-    struct peer *p = peer_by_id(w, peer);
+    struct peer *p = wg_peer_by_id(w, peer);
     const struct session *s = p != NULL ? p->sessions.current : NULL;
 
-    if (p == NULL || timers_is_handshaking(&p->timers))
+    if (p == NULL || wg_timers_is_handshaking(&p->timers))
         return;
     if (s != NULL && mono_before(now, mono_add_ns(s->born, WG_REKEY_TIMEOUT_NS)))
         return;
-    send_initiation(w, p, ATTEMPT_FRESH, now);
+    wg_send_initiation(w, p, ATTEMPT_FRESH, now);
 }

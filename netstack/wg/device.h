@@ -83,42 +83,42 @@ struct wg {
     uint8_t scratch[WG_DATAGRAM_MAX]; /* what is being sent */
 };
 
-/** device_drop() - Count @reason (also NONE, which nobody reads) and return it. */
-enum wg_drop device_drop(struct wg *w, enum wg_drop reason);
-/** device_jitter_ms() - 0..WG_REKEY_JITTER_MS-1. */
-unsigned device_jitter_ms(struct wg *w);
-void device_event(struct wg *w, const struct peer *p, enum wg_event event);
+/** wg_device_drop() - Count @reason (also NONE, which nobody reads) and return it. */
+enum wg_drop wg_device_drop(struct wg *w, enum wg_drop reason);
+/** wg_device_jitter_ms() - 0..WG_REKEY_JITTER_MS-1. */
+unsigned wg_device_jitter_ms(struct wg *w);
+void wg_device_event(struct wg *w, const struct peer *p, enum wg_event event);
 
 /* peers.c */
-struct peer *peer_by_key(const struct wg *w, const uint8_t public_key[static WG_KEY_LEN]);
-struct peer *peer_by_id(const struct wg *w, struct wg_peer_id id);
-/** peer_by_index() - The peer that the receiver index was given to; NULL: nobody. The index may
- * have died since: ask sessions_find() or the handshake. */
-struct peer *peer_by_index(const struct wg *w, uint32_t index);
-/** peer_new_index() - For a handshake that begins; the one before gives its own back. */
-uint32_t peer_new_index(struct wg *w, struct peer *p);
-/** peer_touch() - After events: let the schedule know the peer's next deadline. */
-void peer_touch(struct wg *w, const struct peer *p);
-/** peer_wipe_sessions() - 6.3: end all sessions, reset the handshake. */
-void peer_wipe_sessions(struct wg *w, struct peer *p);
-void peer_free(struct wg *w, struct peer *p);
+struct peer *wg_peer_by_key(const struct wg *w, const uint8_t public_key[static WG_KEY_LEN]);
+struct peer *wg_peer_by_id(const struct wg *w, struct wg_peer_id id);
+/** wg_peer_by_index() - The peer that the receiver index was given to; NULL: nobody. The index may
+ * have died since: ask wg_sessions_find() or the handshake. */
+struct peer *wg_peer_by_index(const struct wg *w, uint32_t index);
+/** wg_peer_new_index() - For a handshake that begins; the one before gives its own back. */
+uint32_t wg_peer_new_index(struct wg *w, struct peer *p);
+/** wg_peer_touch() - After events: let the schedule know the peer's next deadline. */
+void wg_peer_touch(struct wg *w, const struct peer *p);
+/** wg_peer_wipe_sessions() - 6.3: end all sessions, reset the handshake. */
+void wg_peer_wipe_sessions(struct wg *w, struct peer *p);
+void wg_peer_free(struct wg *w, struct peer *p);
 
 /* send.c */
 enum attempt { ATTEMPT_FRESH, ATTEMPT_RETRY };
-/** send_initiation() - Begin a handshake, or begin it again. Nothing is sent when one was sent
+/** wg_send_initiation() - Begin a handshake, or begin it again. Nothing is sent when one was sent
  * within REKEY_TIMEOUT; the retry timer then sees to it. */
-void send_initiation(struct wg *w, struct peer *p, enum attempt attempt, struct mono now);
-/** send_response() - Answer the initiation that p->noise has read, and begin the session. */
-enum wg_drop send_response(struct wg *w, struct peer *p, struct mono now);
-void send_cookie_reply(struct wg *w, const struct endpoint *to, struct cookie_msg msg,
-                       uint32_t receiver, struct mono now);
-/** send_keepalive() - An empty packet; a handshake instead when there is no session. */
-void send_keepalive(struct wg *w, struct peer *p, struct mono now);
-/** send_waiting() - What waits, as far as there is a session; a handshake otherwise. */
-void send_waiting(struct wg *w, struct peer *p, struct mono now);
-enum wg_drop send_packet(struct wg *w, struct peer *p, struct bytes packet, struct mono now);
-/** send_forget() - Drop what waits. */
-void send_forget(struct wg *w, struct peer *p);
+void wg_send_initiation(struct wg *w, struct peer *p, enum attempt attempt, struct mono now);
+/** wg_send_response() - Answer the initiation that p->noise has read, and begin the session. */
+enum wg_drop wg_send_response(struct wg *w, struct peer *p, struct mono now);
+void wg_send_cookie_reply(struct wg *w, const struct endpoint *to, struct cookie_msg msg,
+                          uint32_t receiver, struct mono now);
+/** wg_send_keepalive() - An empty packet; a handshake instead when there is no session. */
+void wg_send_keepalive(struct wg *w, struct peer *p, struct mono now);
+/** wg_send_waiting() - What waits, as far as there is a session; a handshake otherwise. */
+void wg_send_waiting(struct wg *w, struct peer *p, struct mono now);
+enum wg_drop wg_send_packet(struct wg *w, struct peer *p, struct bytes packet, struct mono now);
+/** wg_send_forget() - Drop what waits. */
+void wg_send_forget(struct wg *w, struct peer *p);
 
 /** An inner packet's addresses. */
 struct inner {
@@ -126,7 +126,8 @@ struct inner {
     struct ip src;
     struct ip dst;
 };
-/** inner_parse() - -EINVAL: no whole IPv4 or IPv6 packet. Bytes behind the packet are allowed. */
-int inner_parse(struct bytes packet, struct inner *ret) MUST_USE;
+/** wg_inner_parse() - -EINVAL: no whole IPv4 or IPv6 packet. Bytes behind the packet are allowed.
+ */
+int wg_inner_parse(struct bytes packet, struct inner *ret) MUST_USE;
 
 #endif

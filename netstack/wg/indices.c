@@ -25,7 +25,7 @@ static struct indices_entry *probe(const struct indices *x, uint32_t index)
     return &x->entries[i];
 }
 
-int indices_reserve(struct indices *x, uint32_t count)
+int wg_indices_reserve(struct indices *x, uint32_t count)
 {
     struct indices bigger = {.cap = x->cap > 0 ? x->cap : INDICES_CAP_MIN, .count = x->count};
 
@@ -44,7 +44,7 @@ int indices_reserve(struct indices *x, uint32_t count)
     return 0;
 }
 
-uint32_t indices_add(struct indices *x, struct rng rng, uint32_t peer)
+uint32_t wg_indices_add(struct indices *x, struct rng rng, uint32_t peer)
 {
     struct indices_entry *entry;
     uint32_t index;
@@ -59,7 +59,7 @@ uint32_t indices_add(struct indices *x, struct rng rng, uint32_t peer)
     return index;
 }
 
-void indices_remove(struct indices *x, uint32_t index)
+void wg_indices_remove(struct indices *x, uint32_t index)
 {
     uint32_t hole;
 
@@ -80,7 +80,7 @@ void indices_remove(struct indices *x, uint32_t index)
     x->entries[hole] = (struct indices_entry){0};
 }
 
-uint32_t indices_find(const struct indices *x, uint32_t index)
+uint32_t wg_indices_find(const struct indices *x, uint32_t index)
 {
     const struct indices_entry *entry;
 
@@ -90,7 +90,7 @@ uint32_t indices_find(const struct indices *x, uint32_t index)
     return entry->index != 0 ? entry->peer : INDICES_NONE;
 }
 
-void indices_done(struct indices *x)
+void wg_indices_done(struct indices *x)
 {
     free(x->entries);
     *x = (struct indices){0};

@@ -25,14 +25,14 @@ struct indices {
     uint32_t count;
 };
 
-/** indices_reserve() - Room for @count entries in all. Errors: -ENOMEM. */
-int indices_reserve(struct indices *x, uint32_t count) MUST_USE;
-/** indices_add() - A fresh index for @peer; there is room. */
-uint32_t indices_add(struct indices *x, struct rng rng, uint32_t peer);
-/** indices_remove() - Accepts one that is not there, or 0. */
-void indices_remove(struct indices *x, uint32_t index);
-/** indices_find() - The peer, or INDICES_NONE. */
-uint32_t indices_find(const struct indices *x, uint32_t index);
-void indices_done(struct indices *x);
+/** wg_indices_reserve() - Room for @count entries in all. Errors: -ENOMEM. */
+int wg_indices_reserve(struct indices *x, uint32_t count) MUST_USE;
+/** wg_indices_add() - A fresh index for @peer; there is room. */
+uint32_t wg_indices_add(struct indices *x, struct rng rng, uint32_t peer);
+/** wg_indices_remove() - Accepts one that is not there, or 0. */
+void wg_indices_remove(struct indices *x, uint32_t index);
+/** wg_indices_find() - The peer, or INDICES_NONE. */
+uint32_t wg_indices_find(const struct indices *x, uint32_t index);
+void wg_indices_done(struct indices *x);
 
 #endif

@@ -88,5 +88,5 @@ void wg_key_generate(struct rng rng, uint8_t ret_private[static WG_KEY_LEN])
 int wg_key_public(const uint8_t private_key[static WG_KEY_LEN],
                   uint8_t ret_public[static WG_KEY_LEN])
 {
-    return wgcrypto_dh_public(private_key, ret_public) < 0 ? -EINVAL : 0;
+    return wg_dh_public(private_key, ret_public) < 0 ? -EINVAL : 0;
 }

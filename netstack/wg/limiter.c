@@ -12,7 +12,7 @@
 
 #define TOKEN_NS (NS_PER_S / WG_LIMIT_PER_S) /* one token grows in this time */
 
-bool load_note(struct load *l, struct mono now)
+bool wg_load_note(struct load *l, struct mono now)
 {
     if (!mono_before(now, mono_add_ns(l->window, NS_PER_S))) {
         l->window = now;
@@ -27,7 +27,7 @@ bool load_note(struct load *l, struct mono now)
 
 static struct limiter_bucket *limiter_find(struct limiter *l, const uint8_t address[static 9])
 {
-    uint64_t hash = wgcrypto_table_hash(l->hash_key, bytes_of(address, 9));
+    uint64_t hash = wg_table_hash(l->hash_key, bytes_of(address, 9));
     struct limiter_bucket *set = l->buckets[hash % LIMITER_SETS];
     struct limiter_bucket *soonest = set;
 
@@ -42,7 +42,7 @@ static struct limiter_bucket *limiter_find(struct limiter *l, const uint8_t addr
     return soonest;
 }
 
-bool limiter_allow(struct limiter *l, const struct ip *ip, struct mono now)
+bool wg_limiter_allow(struct limiter *l, const struct ip *ip, struct mono now)
 {
     uint8_t address[9] = {ip->family};
     struct limiter_bucket *b;

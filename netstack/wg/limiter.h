@@ -18,8 +18,8 @@ struct load {
     struct mono until; /* there is load until then */
 };
 
-/** load_note() - A handshake message with a good mac1 came in. True: there is load. */
-bool load_note(struct load *l, struct mono now);
+/** wg_load_note() - A handshake message with a good mac1 came in. True: there is load. */
+bool wg_load_note(struct load *l, struct mono now);
 
 #define LIMITER_SETS 256u
 #define LIMITER_WAYS 4u
@@ -37,7 +37,7 @@ struct limiter {
     struct limiter_bucket buckets[LIMITER_SETS][LIMITER_WAYS];
 };
 
-/** limiter_allow() - Take a token of the address; false when there is none left. */
-bool limiter_allow(struct limiter *l, const struct ip *ip, struct mono now);
+/** wg_limiter_allow() - Take a token of the address; false when there is none left. */
+bool wg_limiter_allow(struct limiter *l, const struct ip *ip, struct mono now);
 
 #endif

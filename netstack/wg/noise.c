@@ -29,13 +29,13 @@ static struct bytes key_bytes(const uint8_t key[static WG_KEY_LEN])
 /** H := Hash(H || data) */
 static void mix_hash(struct transcript *t, struct bytes data)
 {
-    wgcrypto_hash(bytes_of(t->hash, sizeof(t->hash)), data, t->hash);
+    wg_hash(bytes_of(t->hash, sizeof(t->hash)), data, t->hash);
 }
 
 /** C := Kdf_1(C, data), or (C, key) := Kdf_2(C, data) when @ret_key is given. */
 static void mix_key(struct transcript *t, struct bytes data, uint8_t *ret_key)
 {
-    wgcrypto_kdf(t->chain, data, t->chain, ret_key, NULL);
+    wg_kdf(t->chain, data, t->chain, ret_key, NULL);
 }
 
 /** As mix_key(), with DH(private, public). */
@@ -43,7 +43,7 @@ static int mix_dh(struct transcript *t, const uint8_t private[static WG_KEY_LEN]
                   const uint8_t public[static WG_KEY_LEN], uint8_t *ret_key)
 {
     uint8_t shared[WG_KEY_LEN];
-    int err = wgcrypto_dh(private, public, shared);
+    int err = wg_dh(private, public, shared);
 
     if (err == 0)
         mix_key(t, key_bytes(shared), ret_key);
@@ -55,14 +55,14 @@ static int mix_dh(struct transcript *t, const uint8_t private[static WG_KEY_LEN]
 static void seal_and_hash(struct transcript *t, const uint8_t key[static WG_KEY_LEN],
                           struct bytes plain, uint8_t *ret)
 {
-    wgcrypto_seal(key, plain, bytes_of(t->hash, sizeof(t->hash)), ret);
+    wg_seal(key, plain, bytes_of(t->hash, sizeof(t->hash)), ret);
     mix_hash(t, bytes_of(ret, plain.len + WG_TAG_LEN));
 }
 
 static int open_and_hash(struct transcript *t, const uint8_t key[static WG_KEY_LEN],
                          struct bytes sealed, uint8_t *ret)
 {
-    if (wgcrypto_open(key, sealed, bytes_of(t->hash, sizeof(t->hash)), ret) < 0)
+    if (wg_open(key, sealed, bytes_of(t->hash, sizeof(t->hash)), ret) < 0)
         return -EBADMSG;
     mix_hash(t, sealed);
     return 0;
@@ -74,8 +74,8 @@ static void transcript_begin(struct transcript *t, const uint8_t responder[stati
     static const char construction[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
     static const char identifier[] = "WireGuard v1 zx2c4 Jason@zx2c4.com";
 
-    wgcrypto_hash(bytes_of_str(construction), bytes_of(NULL, 0), t->chain);
-    wgcrypto_hash(bytes_of(t->chain, sizeof(t->chain)), bytes_of_str(identifier), t->hash);
+    wg_hash(bytes_of_str(construction), bytes_of(NULL, 0), t->chain);
+    wg_hash(bytes_of(t->chain, sizeof(t->chain)), bytes_of_str(identifier), t->hash);
     mix_hash(t, key_bytes(responder));
 }
 
@@ -85,7 +85,7 @@ static void mix_preshared(struct transcript *t, const uint8_t preshared[static W
 {
     uint8_t tau[WG_HASH_LEN];
 
-    wgcrypto_kdf(t->chain, key_bytes(preshared), t->chain, tau, ret_key);
+    wg_kdf(t->chain, key_bytes(preshared), t->chain, tau, ret_key);
     mix_hash(t, bytes_of(tau, sizeof(tau)));
     wipe(tau, sizeof(tau));
 }
@@ -102,17 +102,17 @@ static void transcript_keep(const struct transcript *t, struct noise *n)
     memcpy(n->hash, t->hash, sizeof(n->hash));
 }
 
-int noise_init(struct noise *n, const struct noise_self *self,
-               const uint8_t public_key[static WG_KEY_LEN],
-               const uint8_t preshared[static WG_KEY_LEN])
+int wg_noise_init(struct noise *n, const struct noise_self *self,
+                  const uint8_t public_key[static WG_KEY_LEN],
+                  const uint8_t preshared[static WG_KEY_LEN])
 {
     *n = (struct noise){.state = NOISE_IDLE};
     memcpy(n->remote_static, public_key, WG_KEY_LEN);
     memcpy(n->preshared, preshared, WG_KEY_LEN);
-    return wgcrypto_dh(self->private_key, public_key, n->static_static);
+    return wg_dh(self->private_key, public_key, n->static_static);
 }
 
-void noise_reset(struct noise *n)
+void wg_noise_reset(struct noise *n)
 {
     n->state = NOISE_IDLE;
     n->local_index = 0;
@@ -123,15 +123,15 @@ void noise_reset(struct noise *n)
     wipe(n->hash, sizeof(n->hash));
 }
 
-void noise_done(struct noise *n)
+void wg_noise_done(struct noise *n)
 {
     wipe(n, sizeof(*n));
 }
 
-int noise_write_initiation(struct noise *n, const struct noise_self *self, uint32_t local_index,
-                           const uint8_t ephemeral[static WG_KEY_LEN],
-                           const uint8_t timestamp[static WG_TIMESTAMP_LEN],
-                           uint8_t ret[static WG_INIT_LEN])
+int wg_noise_write_initiation(struct noise *n, const struct noise_self *self, uint32_t local_index,
+                              const uint8_t ephemeral[static WG_KEY_LEN],
+                              const uint8_t timestamp[static WG_TIMESTAMP_LEN],
+                              uint8_t ret[static WG_INIT_LEN])
 {
     struct transcript t;
     uint8_t key[WG_KEY_LEN];
@@ -143,7 +143,7 @@ int noise_write_initiation(struct noise *n, const struct noise_self *self, uint3
     transcript_begin(&t, n->remote_static);
 
     /* e */
-    err = wgcrypto_dh_public(ephemeral, ret + WG_INIT_EPHEMERAL);
+    err = wg_dh_public(ephemeral, ret + WG_INIT_EPHEMERAL);
     if (err < 0)
         goto out;
     mix_key(&t, key_bytes(ret + WG_INIT_EPHEMERAL), NULL);
@@ -163,7 +163,7 @@ int noise_write_initiation(struct noise *n, const struct noise_self *self, uint3
     /* payload: the timestamp */
     seal_and_hash(&t, key, bytes_of(timestamp, WG_TIMESTAMP_LEN), ret + WG_INIT_TIMESTAMP);
 
-    noise_reset(n);
+    wg_noise_reset(n);
     memcpy(n->local_ephemeral, ephemeral, WG_KEY_LEN);
     transcript_keep(&t, n);
     n->local_index = local_index;
@@ -174,8 +174,8 @@ out:
     return err;
 }
 
-int noise_read_static(const struct noise_self *self, const uint8_t msg[static WG_INIT_LEN],
-                      struct noise_opening *ret)
+int wg_noise_read_static(const struct noise_self *self, const uint8_t msg[static WG_INIT_LEN],
+                         struct noise_opening *ret)
 {
     struct transcript t;
     uint8_t key[WG_KEY_LEN];
@@ -208,8 +208,8 @@ out:
     return err;
 }
 
-int noise_read_initiation(struct noise *n, struct noise_opening *o,
-                          const uint8_t msg[static WG_INIT_LEN], struct mono now)
+int wg_noise_read_initiation(struct noise *n, struct noise_opening *o,
+                             const uint8_t msg[static WG_INIT_LEN], struct mono now)
 {
     struct transcript t;
     uint8_t key[WG_KEY_LEN];
@@ -235,7 +235,7 @@ int noise_read_initiation(struct noise *n, struct noise_opening *o,
     if (err < 0)
         goto out;
 
-    noise_reset(n);
+    wg_noise_reset(n);
     memcpy(n->remote_ephemeral, msg + WG_INIT_EPHEMERAL, WG_KEY_LEN);
     memcpy(n->latest_timestamp, timestamp, WG_TIMESTAMP_LEN);
     n->latest_initiation = now;
@@ -248,9 +248,9 @@ out:
     return err;
 }
 
-int noise_write_response(struct noise *n, uint32_t local_index,
-                         const uint8_t ephemeral[static WG_KEY_LEN],
-                         uint8_t ret[static WG_RESP_LEN])
+int wg_noise_write_response(struct noise *n, uint32_t local_index,
+                            const uint8_t ephemeral[static WG_KEY_LEN],
+                            uint8_t ret[static WG_RESP_LEN])
 {
     struct transcript t;
     uint8_t key[WG_KEY_LEN];
@@ -264,7 +264,7 @@ int noise_write_response(struct noise *n, uint32_t local_index,
     transcript_load(&t, n);
 
     /* e */
-    err = wgcrypto_dh_public(ephemeral, ret + WG_RESP_EPHEMERAL);
+    err = wg_dh_public(ephemeral, ret + WG_RESP_EPHEMERAL);
     if (err < 0)
         goto out;
     mix_key(&t, key_bytes(ret + WG_RESP_EPHEMERAL), NULL);
@@ -296,8 +296,8 @@ out:
     return err;
 }
 
-int noise_read_response(struct noise *n, const struct noise_self *self,
-                        const uint8_t msg[static WG_RESP_LEN])
+int wg_noise_read_response(struct noise *n, const struct noise_self *self,
+                           const uint8_t msg[static WG_RESP_LEN])
 {
     struct transcript t;
     uint8_t key[WG_KEY_LEN];
@@ -338,21 +338,21 @@ out:
     return err;
 }
 
-void noise_finish(struct noise *n, struct noise_keys *ret)
+void wg_noise_finish(struct noise *n, struct noise_keys *ret)
 {
     bool is_initiator = n->state == NOISE_READ_RESPONSE;
     uint8_t *first = is_initiator ? ret->send : ret->receive;
     uint8_t *second = is_initiator ? ret->receive : ret->send;
 
     must(is_initiator || n->state == NOISE_SENT_RESPONSE);
-    wgcrypto_kdf(n->chain, bytes_of(NULL, 0), first, second, NULL);
+    wg_kdf(n->chain, bytes_of(NULL, 0), first, second, NULL);
     ret->is_initiator = is_initiator;
     ret->local_index = n->local_index;
     ret->remote_index = n->remote_index;
-    noise_reset(n);
+    wg_noise_reset(n);
 }
 
-void noise_timestamp(int64_t wall_ns, uint8_t ret[static WG_TIMESTAMP_LEN])
+void wg_noise_timestamp(int64_t wall_ns, uint8_t ret[static WG_TIMESTAMP_LEN])
 {
     uint64_t ns = wall_ns > 0 ? (uint64_t)wall_ns : 0;
 

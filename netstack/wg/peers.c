@@ -12,12 +12,12 @@
 
 static uint32_t *bucket_of(const struct wg *w, const uint8_t public_key[static WG_KEY_LEN])
 {
-    uint64_t hash = wgcrypto_table_hash(w->bucket_key, bytes_of(public_key, WG_KEY_LEN));
+    uint64_t hash = wg_table_hash(w->bucket_key, bytes_of(public_key, WG_KEY_LEN));
 
     return &w->buckets[hash & (w->slot_cap - 1)];
 }
 
-struct peer *peer_by_key(const struct wg *w, const uint8_t public_key[static WG_KEY_LEN])
+struct peer *wg_peer_by_key(const struct wg *w, const uint8_t public_key[static WG_KEY_LEN])
 {
     uint32_t slot = w->slot_cap > 0 ? *bucket_of(w, public_key) : PEER_NONE;
 
@@ -31,7 +31,7 @@ struct peer *peer_by_key(const struct wg *w, const uint8_t public_key[static WG_
     return NULL;
 }
 
-struct peer *peer_by_id(const struct wg *w, struct wg_peer_id id)
+struct peer *wg_peer_by_id(const struct wg *w, struct wg_peer_id id)
 {
     uint32_t slot = id.n & 0xffff;
 
@@ -40,46 +40,46 @@ struct peer *peer_by_id(const struct wg *w, struct wg_peer_id id)
     return w->slots[slot].peer;
 }
 
-struct peer *peer_by_index(const struct wg *w, uint32_t index)
+struct peer *wg_peer_by_index(const struct wg *w, uint32_t index)
 {
-    uint32_t slot = indices_find(&w->indices, index);
+    uint32_t slot = wg_indices_find(&w->indices, index);
 
     return slot != INDICES_NONE ? w->slots[slot].peer : NULL;
 }
 
-uint32_t peer_new_index(struct wg *w, struct peer *p)
+uint32_t wg_peer_new_index(struct wg *w, struct peer *p)
 {
     uint32_t *room = NULL;
 
     for (unsigned i = 0; i < PEER_INDICES_MAX; i++) {
-        if (sessions_find(&p->sessions, p->indices[i]) != NULL)
+        if (wg_sessions_find(&p->sessions, p->indices[i]) != NULL)
             continue;
-        indices_remove(&w->indices, p->indices[i]);
+        wg_indices_remove(&w->indices, p->indices[i]);
         p->indices[i] = 0;
         room = &p->indices[i];
     }
     must(room != NULL); /* three sessions leave one of four */
-    *room = indices_add(&w->indices, w->env.rng, p->slot);
+    *room = wg_indices_add(&w->indices, w->env.rng, p->slot);
     return *room;
 }
 
-void peer_touch(struct wg *w, const struct peer *p)
+void wg_peer_touch(struct wg *w, const struct peer *p)
 {
-    schedule_by(&w->schedule, p->slot, timers_next(&p->timers));
+    wg_schedule_by(&w->schedule, p->slot, wg_timers_next(&p->timers));
 }
 
 static void peer_give_indices_back(struct wg *w, struct peer *p)
 {
     for (unsigned i = 0; i < PEER_INDICES_MAX; i++) {
-        indices_remove(&w->indices, p->indices[i]);
+        wg_indices_remove(&w->indices, p->indices[i]);
         p->indices[i] = 0;
     }
 }
 
-void peer_wipe_sessions(struct wg *w, struct peer *p)
+void wg_peer_wipe_sessions(struct wg *w, struct peer *p)
 {
-    sessions_end(&p->sessions);
-    noise_reset(&p->noise);
+    wg_sessions_end(&p->sessions);
+    wg_noise_reset(&p->noise);
     peer_give_indices_back(w, p);
 }
 
@@ -94,8 +94,8 @@ static int tables_reserve(struct wg *w)
         return 0;
     if (cap > WG_PEERS_MAX)
         return -ENOSPC;
-    if (schedule_reserve(&w->schedule, cap) < 0 ||
-        indices_reserve(&w->indices, cap * PEER_INDICES_MAX) < 0)
+    if (wg_schedule_reserve(&w->schedule, cap) < 0 ||
+        wg_indices_reserve(&w->indices, cap * PEER_INDICES_MAX) < 0)
         return -ENOMEM;
     slots = realloc(w->slots, cap * sizeof(*slots));
     if (slots == NULL)
@@ -142,7 +142,7 @@ static int allowed_ips_take(struct wg *w, struct peer *p, const struct wg_peer_c
     if (p->allowed_ips == NULL)
         return -ENOMEM;
     for (unsigned i = 0; i < conf->allowed_ip_count; i++) {
-        if (allowedips_set(&w->allowedips, &conf->allowed_ips[i], p->slot) < 0)
+        if (wg_allowedips_set(&w->allowedips, &conf->allowed_ips[i], p->slot) < 0)
             return -ENOMEM;
         p->allowed_ips[p->allowed_ip_count++] = conf->allowed_ips[i];
     }
@@ -155,7 +155,7 @@ int wg_peer_add(struct wg *w, const struct wg_peer_conf *conf, struct wg_peer_id
     uint32_t *bucket;
     int err;
 
-    if (peer_by_key(w, conf->public_key) != NULL)
+    if (wg_peer_by_key(w, conf->public_key) != NULL)
         return -EEXIST;
     if (conf->allowed_ip_count > WG_ALLOWED_IPS_MAX ||
         memcmp(conf->public_key, w->self.public_key, WG_KEY_LEN) == 0)
@@ -166,8 +166,8 @@ int wg_peer_add(struct wg *w, const struct wg_peer_conf *conf, struct wg_peer_id
     p = calloc(1, sizeof(*p));
     if (p == NULL)
         return -ENOMEM;
-    if (noise_init(&p->noise, &w->self, conf->public_key, conf->preshared_key) < 0) {
-        noise_done(&p->noise);
+    if (wg_noise_init(&p->noise, &w->self, conf->public_key, conf->preshared_key) < 0) {
+        wg_noise_done(&p->noise);
         free(p);
         return -EINVAL;
     }
@@ -179,15 +179,15 @@ int wg_peer_add(struct wg *w, const struct wg_peer_conf *conf, struct wg_peer_id
     p->bucket_next = *bucket;
     *bucket = p->slot;
     p->queue_end = &p->queue;
-    cookie_keys_init(&p->cookies.keys, conf->public_key);
+    wg_cookie_keys_init(&p->cookies.keys, conf->public_key);
     p->has_endpoint = conf->has_endpoint;
     p->endpoint = conf->endpoint;
-    timers_init(&p->timers, conf->keepalive_s);
+    wg_timers_init(&p->timers, conf->keepalive_s);
     if (allowed_ips_take(w, p, conf) < 0) {
-        peer_free(w, p);
+        wg_peer_free(w, p);
         return -ENOMEM;
     }
-    peer_touch(w, p);
+    wg_peer_touch(w, p);
     *ret = p->id;
     return 0;
 }
@@ -201,18 +201,18 @@ static void bucket_remove(struct wg *w, const struct peer *p)
     *link = p->bucket_next;
 }
 
-void peer_free(struct wg *w, struct peer *p)
+void wg_peer_free(struct wg *w, struct peer *p)
 {
     struct peer_slot *slot = &w->slots[p->slot];
 
-    send_forget(w, p);
+    wg_send_forget(w, p);
     for (unsigned i = 0; i < p->allowed_ip_count; i++)
-        allowedips_unset(&w->allowedips, &p->allowed_ips[i], p->slot);
+        wg_allowedips_unset(&w->allowedips, &p->allowed_ips[i], p->slot);
     free(p->allowed_ips);
-    schedule_set(&w->schedule, p->slot, MONO_NEVER);
+    wg_schedule_set(&w->schedule, p->slot, MONO_NEVER);
     bucket_remove(w, p);
     peer_give_indices_back(w, p);
-    sessions_done(&p->sessions);
+    wg_sessions_done(&p->sessions);
     slot->peer = NULL;
     if (slot->generation < UINT16_MAX) { /* else all ids of this slot are used up */
         slot->generation++;
@@ -226,17 +226,17 @@ void peer_free(struct wg *w, struct peer *p)
 
 int wg_peer_remove(struct wg *w, const uint8_t public_key[static WG_KEY_LEN])
 {
-    struct peer *p = peer_by_key(w, public_key);
+    struct peer *p = wg_peer_by_key(w, public_key);
 
     if (p == NULL)
         return -ENOENT;
-    peer_free(w, p);
+    wg_peer_free(w, p);
     return 0;
 }
 
 int wg_peer_stats(const struct wg *w, struct wg_peer_id peer, struct wg_peer_stats *ret)
 {
-    const struct peer *p = peer_by_id(w, peer);
+    const struct peer *p = wg_peer_by_id(w, peer);
 
     if (p == NULL)
         return -ENOENT;
@@ -253,7 +253,7 @@ int wg_peer_stats(const struct wg *w, struct wg_peer_id peer, struct wg_peer_sta
 
 int wg_peer_find(const struct wg *w, const struct ip *ip, struct wg_peer_id *ret)
 {
-    uint32_t slot = allowedips_find(&w->allowedips, ip);
+    uint32_t slot = wg_allowedips_find(&w->allowedips, ip);
 
     if (slot == ALLOWEDIPS_NOBODY)
         return -ENOENT;

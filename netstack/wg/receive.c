@@ -19,30 +19,30 @@ static void roam(struct wg *w, struct peer *p, const struct endpoint *from)
     p->endpoint = *from;
     p->has_endpoint = true;
     if (had_endpoint)
-        device_event(w, p, WG_EVENT_ROAMED);
+        wg_device_event(w, p, WG_EVENT_ROAMED);
 }
 
 /** Whether a handshake message is worth a Diffie-Hellman: MAC1 always, MAC2 and rate under load. */
 static enum wg_drop admit(struct wg *w, const struct endpoint *from, struct cookie_msg msg,
                           uint32_t sender, struct mono now)
 {
-    if (!cookie_has_mac1(&w->checker, msg))
+    if (!wg_cookie_has_mac1(&w->checker, msg))
         return WG_DROP_MAC1;
-    if (!load_note(&w->load, now))
+    if (!wg_load_note(&w->load, now))
         return WG_DROP_NONE;
-    if (!cookie_has_mac2(&w->checker, msg, from, w->env.rng, now)) {
-        send_cookie_reply(w, from, msg, sender, now);
+    if (!wg_cookie_has_mac2(&w->checker, msg, from, w->env.rng, now)) {
+        wg_send_cookie_reply(w, from, msg, sender, now);
         return WG_DROP_UNDER_LOAD;
     }
-    return limiter_allow(&w->limiter, &from->ip, now) ? WG_DROP_NONE : WG_DROP_RATE;
+    return wg_limiter_allow(&w->limiter, &from->ip, now) ? WG_DROP_NONE : WG_DROP_RATE;
 }
 
 static void session_confirmed(struct wg *w, struct peer *p, struct mono now)
 {
-    timers_handshake_done(&p->timers);
+    wg_timers_handshake_done(&p->timers);
     p->handshake_done = now;
     p->has_renewed_late = false;
-    device_event(w, p, WG_EVENT_HANDSHAKE_DONE);
+    wg_device_event(w, p, WG_EVENT_HANDSHAKE_DONE);
 }
 
 static enum wg_drop receive_initiation(struct wg *w, const struct endpoint *from, uint8_t *data,
@@ -56,14 +56,14 @@ static enum wg_drop receive_initiation(struct wg *w, const struct endpoint *from
 
     if (drop != WG_DROP_NONE)
         return drop;
-    if (noise_read_static(&w->self, data, &opening) < 0)
+    if (wg_noise_read_static(&w->self, data, &opening) < 0)
         return WG_DROP_HANDSHAKE;
-    p = peer_by_key(w, opening.remote_static);
+    p = wg_peer_by_key(w, opening.remote_static);
     if (p == NULL) {
         wipe(&opening, sizeof(opening));
         return WG_DROP_UNKNOWN_PEER;
     }
-    err = noise_read_initiation(&p->noise, &opening, data, now);
+    err = wg_noise_read_initiation(&p->noise, &opening, data, now);
     if (err == -ESTALE)
         return WG_DROP_STALE_INITIATION;
     if (err == -EBUSY)
@@ -71,8 +71,8 @@ static enum wg_drop receive_initiation(struct wg *w, const struct endpoint *from
     if (err < 0)
         return WG_DROP_HANDSHAKE;
     roam(w, p, from);
-    timers_any_received(&p->timers, now);
-    return send_response(w, p, now);
+    wg_timers_any_received(&p->timers, now);
+    return wg_send_response(w, p, now);
 }
 
 static enum wg_drop receive_response(struct wg *w, const struct endpoint *from, uint8_t *data,
@@ -86,37 +86,37 @@ static enum wg_drop receive_response(struct wg *w, const struct endpoint *from, 
 
     if (drop != WG_DROP_NONE)
         return drop;
-    p = peer_by_index(w, receiver);
+    p = wg_peer_by_index(w, receiver);
     if (p == NULL || p->noise.state != NOISE_SENT_INITIATION || p->noise.local_index != receiver)
         return WG_DROP_UNKNOWN_INDEX;
-    if (noise_read_response(&p->noise, &w->self, data) < 0)
+    if (wg_noise_read_response(&p->noise, &w->self, data) < 0)
         return WG_DROP_HANDSHAKE;
-    noise_finish(&p->noise, &keys);
-    sessions_add(&p->sessions, &keys, now);
+    wg_noise_finish(&p->noise, &keys);
+    wg_sessions_add(&p->sessions, &keys, now);
     wipe(&keys, sizeof(keys));
     roam(w, p, from);
-    timers_any_received(&p->timers, now);
-    timers_session_born(&p->timers, now);
+    wg_timers_any_received(&p->timers, now);
+    wg_timers_session_born(&p->timers, now);
     session_confirmed(w, p, now);
-    peer_touch(w, p);
+    wg_peer_touch(w, p);
     /* The responder may send only after it heard from us (5.4.5): so let it hear, if only
      * emptiness. */
     if (p->queue != NULL)
-        send_waiting(w, p, now);
+        wg_send_waiting(w, p, now);
     else
-        send_keepalive(w, p, now);
+        wg_send_keepalive(w, p, now);
     return WG_DROP_NONE;
 }
 
 static enum wg_drop receive_cookie(struct wg *w, const uint8_t *data, struct mono now)
 {
     uint32_t receiver = load_le32(data + WG_COOKIE_RECEIVER);
-    struct peer *p = peer_by_index(w, receiver);
+    struct peer *p = wg_peer_by_index(w, receiver);
 
     if (p == NULL ||
-        (p->noise.local_index != receiver && sessions_find(&p->sessions, receiver) == NULL))
+        (p->noise.local_index != receiver && wg_sessions_find(&p->sessions, receiver) == NULL))
         return WG_DROP_UNKNOWN_INDEX;
-    return cookie_read_reply(&p->cookies, data, now) < 0 ? WG_DROP_COOKIE : WG_DROP_NONE;
+    return wg_cookie_read_reply(&p->cookies, data, now) < 0 ? WG_DROP_COOKIE : WG_DROP_NONE;
 }
 
 /** 6.2: an initiator renews in time also when it only receives, once per session. */
@@ -131,17 +131,17 @@ static void accept_data(struct wg *w, struct peer *p, struct session *s,
                         const struct endpoint *from, bool is_keepalive, struct mono now)
 {
     roam(w, p, from);
-    timers_any_received(&p->timers, now);
+    wg_timers_any_received(&p->timers, now);
     if (!is_keepalive)
-        timers_data_received(&p->timers, now);
-    peer_touch(w, p);
-    if (sessions_confirm(&p->sessions, s)) {
+        wg_timers_data_received(&p->timers, now);
+    wg_peer_touch(w, p);
+    if (wg_sessions_confirm(&p->sessions, s)) {
         session_confirmed(w, p, now);
-        send_waiting(w, p, now);
+        wg_send_waiting(w, p, now);
     }
     if (is_late(p, s, now)) {
         p->has_renewed_late = true;
-        send_initiation(w, p, ATTEMPT_FRESH, now);
+        wg_send_initiation(w, p, ATTEMPT_FRESH, now);
     }
 }
 
@@ -149,21 +149,21 @@ static enum wg_drop receive_data(struct wg *w, const struct endpoint *from, uint
                                  size_t len, struct mono now)
 {
     uint32_t receiver = load_le32(data + WG_DATA_RECEIVER);
-    struct peer *p = peer_by_index(w, receiver);
-    struct session *s = p != NULL ? sessions_find(&p->sessions, receiver) : NULL;
+    struct peer *p = wg_peer_by_index(w, receiver);
+    struct session *s = p != NULL ? wg_sessions_find(&p->sessions, receiver) : NULL;
     struct bytes packet = bytes_of(data + WG_DATA_PACKET, len - WG_DATA_LEN_MIN);
     struct inner inner;
     enum wg_drop drop;
 
     if (s == NULL)
         return WG_DROP_UNKNOWN_INDEX;
-    drop = session_open(s, data, len, now);
+    drop = wg_session_open(s, data, len, now);
     if (drop != WG_DROP_NONE)
         return drop;
     if (packet.len > 0) {
-        if (inner_parse(packet, &inner) < 0)
+        if (wg_inner_parse(packet, &inner) < 0)
             return WG_DROP_INNER;
-        if (allowedips_find(&w->allowedips, &inner.src) != p->slot)
+        if (wg_allowedips_find(&w->allowedips, &inner.src) != p->slot)
             return WG_DROP_SOURCE;
     }
     p->rx_bytes += len;
@@ -177,26 +177,26 @@ enum wg_drop wg_input(struct wg *w, const struct endpoint *from, uint8_t *datagr
                       struct mono now)
 {
     if (len < sizeof(uint32_t) || len > WG_DATAGRAM_MAX)
-        return device_drop(w, WG_DROP_LENGTH);
+        return wg_device_drop(w, WG_DROP_LENGTH);
     switch (load_le32(datagram)) { /* the type, and the reserved bytes, which are zero */
     case WG_MSG_INITIATION:
         if (len == WG_INIT_LEN)
-            return device_drop(w, receive_initiation(w, from, datagram, now));
+            return wg_device_drop(w, receive_initiation(w, from, datagram, now));
         break;
     case WG_MSG_RESPONSE:
         if (len == WG_RESP_LEN)
-            return device_drop(w, receive_response(w, from, datagram, now));
+            return wg_device_drop(w, receive_response(w, from, datagram, now));
         break;
     case WG_MSG_COOKIE:
         if (len == WG_COOKIE_MSG_LEN)
-            return device_drop(w, receive_cookie(w, datagram, now));
+            return wg_device_drop(w, receive_cookie(w, datagram, now));
         break;
     case WG_MSG_DATA:
         if (len >= WG_DATA_LEN_MIN)
-            return device_drop(w, receive_data(w, from, datagram, len, now));
+            return wg_device_drop(w, receive_data(w, from, datagram, len, now));
         break;
     default:
-        return device_drop(w, WG_DROP_TYPE);
+        return wg_device_drop(w, WG_DROP_TYPE);
     }
-    return device_drop(w, WG_DROP_LENGTH);
+    return wg_device_drop(w, WG_DROP_LENGTH);
 }

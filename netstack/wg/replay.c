@@ -21,7 +21,7 @@ static void replay_advance(struct replay *r, uint64_t counter)
     r->next = counter + 1;
 }
 
-bool replay_accept(struct replay *r, uint64_t counter)
+bool wg_replay_accept(struct replay *r, uint64_t counter)
 {
     uint64_t *word = &r->words[(counter / REPLAY_WORD_BITS) % REPLAY_WORDS];
     uint64_t bit = UINT64_C(1) << (counter % REPLAY_WORD_BITS);

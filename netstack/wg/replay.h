@@ -23,8 +23,9 @@ struct replay {
     uint64_t words[REPLAY_WORDS]; /* ring; bit c%64 of word (c/64)%REPLAY_WORDS: c was accepted */
 };
 
-/** replay_accept() - Whether @counter is new; remembers it then. Call only for what is authentic.
+/** wg_replay_accept() - Whether @counter is new; remembers it then. Call only for what is
+ * authentic.
  */
-bool replay_accept(struct replay *r, uint64_t counter);
+bool wg_replay_accept(struct replay *r, uint64_t counter);
 
 #endif

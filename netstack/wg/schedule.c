@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int schedule_reserve(struct schedule *s, uint32_t cap)
+int wg_schedule_reserve(struct schedule *s, uint32_t cap)
 {
     struct schedule_entry *heap;
     uint32_t *place;
@@ -66,7 +66,7 @@ static void take_out(struct schedule *s, uint32_t i)
     settle(s, i);
 }
 
-void schedule_set(struct schedule *s, uint32_t peer, struct mono due)
+void wg_schedule_set(struct schedule *s, uint32_t peer, struct mono due)
 {
     uint32_t i = s->place[peer];
 
@@ -81,26 +81,26 @@ void schedule_set(struct schedule *s, uint32_t peer, struct mono due)
     settle(s, i);
 }
 
-void schedule_by(struct schedule *s, uint32_t peer, struct mono due)
+void wg_schedule_by(struct schedule *s, uint32_t peer, struct mono due)
 {
     uint32_t i = s->place[peer];
 
     if (i == SCHEDULE_NOWHERE || mono_before(due, s->heap[i].due))
-        schedule_set(s, peer, due);
+        wg_schedule_set(s, peer, due);
 }
 
-struct mono schedule_next(const struct schedule *s)
+struct mono wg_schedule_next(const struct schedule *s)
 {
     return s->count > 0 ? s->heap[0].due : MONO_NEVER;
 }
 
-uint32_t schedule_first(const struct schedule *s)
+uint32_t wg_schedule_first(const struct schedule *s)
 {
     must(s->count > 0);
     return s->heap[0].peer;
 }
 
-void schedule_done(struct schedule *s)
+void wg_schedule_done(struct schedule *s)
 {
     free(s->heap);
     free(s->place);

@@ -27,16 +27,16 @@ struct schedule {
     uint32_t cap;
 };
 
-/** schedule_reserve() - Room for the peers 0..@cap-1. Errors: -ENOMEM. */
-int schedule_reserve(struct schedule *s, uint32_t cap) MUST_USE;
-/** schedule_by() - See to it that @peer is looked at by @due at the latest. */
-void schedule_by(struct schedule *s, uint32_t peer, struct mono due);
-/** schedule_set() - The peer's deadline is @due; MONO_NEVER takes it out. */
-void schedule_set(struct schedule *s, uint32_t peer, struct mono due);
-/** schedule_next() - The first deadline, or MONO_NEVER. */
-struct mono schedule_next(const struct schedule *s);
-/** schedule_first() - The peer it belongs to; only when there is one. */
-uint32_t schedule_first(const struct schedule *s);
-void schedule_done(struct schedule *s);
+/** wg_schedule_reserve() - Room for the peers 0..@cap-1. Errors: -ENOMEM. */
+int wg_schedule_reserve(struct schedule *s, uint32_t cap) MUST_USE;
+/** wg_schedule_by() - See to it that @peer is looked at by @due at the latest. */
+void wg_schedule_by(struct schedule *s, uint32_t peer, struct mono due);
+/** wg_schedule_set() - The peer's deadline is @due; MONO_NEVER takes it out. */
+void wg_schedule_set(struct schedule *s, uint32_t peer, struct mono due);
+/** wg_schedule_next() - The first deadline, or MONO_NEVER. */
+struct mono wg_schedule_next(const struct schedule *s);
+/** wg_schedule_first() - The peer it belongs to; only when there is one. */
+uint32_t wg_schedule_first(const struct schedule *s);
+void wg_schedule_done(struct schedule *s);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/wipe.h"
 #include "netstack/wg/device.h"
 
-int inner_parse(struct bytes packet, struct inner *ret)
+int wg_inner_parse(struct bytes packet, struct inner *ret)
 {
     const uint8_t *p = packet.data;
 
@@ -42,10 +42,10 @@ static void next_timestamp(struct wg *w, uint8_t ret[static WG_TIMESTAMP_LEN])
     int64_t wall_ns = w->env.wall_ns(w->env.self) & ~(WG_TIMESTAMP_GRAIN_NS - 1);
 
     w->timestamp_ns = wall_ns > w->timestamp_ns ? wall_ns : w->timestamp_ns + 1;
-    noise_timestamp(w->timestamp_ns, ret);
+    wg_noise_timestamp(w->timestamp_ns, ret);
 }
 
-void send_initiation(struct wg *w, struct peer *p, enum attempt attempt, struct mono now)
+void wg_send_initiation(struct wg *w, struct peer *p, enum attempt attempt, struct mono now)
 {
     struct cookie_msg msg = {.data = w->scratch, .mac1 = WG_INIT_MAC1};
     uint8_t ephemeral[WG_KEY_LEN];
@@ -55,30 +55,30 @@ void send_initiation(struct wg *w, struct peer *p, enum attempt attempt, struct 
     if (!p->has_endpoint)
         return;
     if (attempt == ATTEMPT_FRESH)
-        timers_attempt_begun(&p->timers, now);
+        wg_timers_attempt_begun(&p->timers, now);
     if (p->handshake_sent.ns != 0 &&
         mono_before(now, mono_add_ns(p->handshake_sent, WG_REKEY_TIMEOUT_NS))) {
-        timers_retry_later(&p->timers, device_jitter_ms(w), p->handshake_sent);
-        peer_touch(w, p);
+        wg_timers_retry_later(&p->timers, wg_device_jitter_ms(w), p->handshake_sent);
+        wg_peer_touch(w, p);
         return;
     }
     p->handshake_sent = now;
-    timers_initiation_sent(&p->timers, device_jitter_ms(w), now);
-    peer_touch(w, p);
+    wg_timers_initiation_sent(&p->timers, wg_device_jitter_ms(w), now);
+    wg_peer_touch(w, p);
     next_timestamp(w, timestamp);
     wg_key_generate(w->env.rng, ephemeral);
-    err = sessions_reserve(&p->sessions);
+    err = wg_sessions_reserve(&p->sessions);
     if (err == 0)
-        err = noise_write_initiation(&p->noise, &w->self, peer_new_index(w, p), ephemeral,
-                                     timestamp, w->scratch);
+        err = wg_noise_write_initiation(&p->noise, &w->self, wg_peer_new_index(w, p), ephemeral,
+                                        timestamp, w->scratch);
     wipe(ephemeral, sizeof(ephemeral));
     if (err < 0)
         return; /* no memory just now: the retry timer runs */
-    cookie_stamp(&p->cookies, msg, now);
+    wg_cookie_stamp(&p->cookies, msg, now);
     send_datagram(w, p, WG_INIT_LEN);
 }
 
-enum wg_drop send_response(struct wg *w, struct peer *p, struct mono now)
+enum wg_drop wg_send_response(struct wg *w, struct peer *p, struct mono now)
 {
     struct cookie_msg msg = {.data = w->scratch, .mac1 = WG_RESP_MAC1};
     uint8_t ephemeral[WG_KEY_LEN];
@@ -86,30 +86,30 @@ enum wg_drop send_response(struct wg *w, struct peer *p, struct mono now)
     int err;
 
     wg_key_generate(w->env.rng, ephemeral);
-    err = sessions_reserve(&p->sessions);
+    err = wg_sessions_reserve(&p->sessions);
     if (err == 0)
-        err = noise_write_response(&p->noise, peer_new_index(w, p), ephemeral, w->scratch);
+        err = wg_noise_write_response(&p->noise, wg_peer_new_index(w, p), ephemeral, w->scratch);
     wipe(ephemeral, sizeof(ephemeral));
     if (err < 0) {
-        noise_reset(&p->noise);
+        wg_noise_reset(&p->noise);
         return WG_DROP_HANDSHAKE;
     }
-    noise_finish(&p->noise, &keys);
-    sessions_add(&p->sessions, &keys, now);
+    wg_noise_finish(&p->noise, &keys);
+    wg_sessions_add(&p->sessions, &keys, now);
     wipe(&keys, sizeof(keys));
     p->handshake_sent = now;
-    timers_session_born(&p->timers, now);
-    timers_any_sent(&p->timers, now);
-    peer_touch(w, p);
-    cookie_stamp(&p->cookies, msg, now);
+    wg_timers_session_born(&p->timers, now);
+    wg_timers_any_sent(&p->timers, now);
+    wg_peer_touch(w, p);
+    wg_cookie_stamp(&p->cookies, msg, now);
     send_datagram(w, p, WG_RESP_LEN);
     return WG_DROP_NONE;
 }
 
-void send_cookie_reply(struct wg *w, const struct endpoint *to, struct cookie_msg msg,
-                       uint32_t receiver, struct mono now)
+void wg_send_cookie_reply(struct wg *w, const struct endpoint *to, struct cookie_msg msg,
+                          uint32_t receiver, struct mono now)
 {
-    cookie_write_reply(&w->checker, msg, receiver, to, w->env.rng, now, w->scratch);
+    wg_cookie_write_reply(&w->checker, msg, receiver, to, w->env.rng, now, w->scratch);
     w->sink.send(w->sink.self, to, bytes_of(w->scratch, WG_COOKIE_MSG_LEN));
 }
 
@@ -117,21 +117,21 @@ void send_cookie_reply(struct wg *w, const struct endpoint *to, struct cookie_ms
 static void seal_and_send(struct wg *w, struct peer *p, struct bytes packet, struct mono now)
 {
     struct session *s = p->sessions.current;
-    size_t len = session_seal(s, packet, w->mtu, w->scratch);
+    size_t len = wg_session_seal(s, packet, w->mtu, w->scratch);
 
     p->tx_bytes += len;
-    timers_any_sent(&p->timers, now);
+    wg_timers_any_sent(&p->timers, now);
     if (packet.len > 0)
-        timers_data_sent(&p->timers, device_jitter_ms(w), now);
-    peer_touch(w, p);
+        wg_timers_data_sent(&p->timers, wg_device_jitter_ms(w), now);
+    wg_peer_touch(w, p);
     send_datagram(w, p, len);
-    if (session_wants_rekey(s, now))
-        send_initiation(w, p, ATTEMPT_FRESH, now);
+    if (wg_session_wants_rekey(s, now))
+        wg_send_initiation(w, p, ATTEMPT_FRESH, now);
 }
 
 static bool has_session(const struct peer *p, struct mono now)
 {
-    return p->sessions.current != NULL && session_may_send(p->sessions.current, now);
+    return p->sessions.current != NULL && wg_session_may_send(p->sessions.current, now);
 }
 
 static struct waiting *waiting_pop(struct wg *w, struct peer *p)
@@ -146,15 +146,15 @@ static struct waiting *waiting_pop(struct wg *w, struct peer *p)
     return first;
 }
 
-void send_forget(struct wg *w, struct peer *p)
+void wg_send_forget(struct wg *w, struct peer *p)
 {
     while (p->queue != NULL) {
         free(waiting_pop(w, p));
-        (void)device_drop(w, WG_DROP_NO_SESSION);
+        (void)wg_device_drop(w, WG_DROP_NO_SESSION);
     }
 }
 
-void send_waiting(struct wg *w, struct peer *p, struct mono now)
+void wg_send_waiting(struct wg *w, struct peer *p, struct mono now)
 {
     while (p->queue != NULL && has_session(p, now)) {
         struct waiting *first = waiting_pop(w, p);
@@ -163,17 +163,17 @@ void send_waiting(struct wg *w, struct peer *p, struct mono now)
         free(first);
     }
     if (p->queue != NULL)
-        send_initiation(w, p, ATTEMPT_FRESH, now);
+        wg_send_initiation(w, p, ATTEMPT_FRESH, now);
 }
 
-void send_keepalive(struct wg *w, struct peer *p, struct mono now)
+void wg_send_keepalive(struct wg *w, struct peer *p, struct mono now)
 {
     if (!p->has_endpoint)
         return;
     if (has_session(p, now))
         seal_and_send(w, p, bytes_of(NULL, 0), now);
     else
-        send_initiation(w, p, ATTEMPT_FRESH, now);
+        wg_send_initiation(w, p, ATTEMPT_FRESH, now);
 }
 
 /** Queue a copy behind what waits; the oldest of this peer makes room when there are too many. */
@@ -182,13 +182,13 @@ static enum wg_drop wait_for_session(struct wg *w, struct peer *p, struct bytes 
     struct waiting *copy;
 
     if (w->waiting_count >= WG_QUEUE_DEVICE_MAX && p->queue_count == 0)
-        return device_drop(w, WG_DROP_QUEUE);
+        return wg_device_drop(w, WG_DROP_QUEUE);
     copy = malloc(sizeof(*copy) + packet.len);
     if (copy == NULL)
-        return device_drop(w, WG_DROP_QUEUE);
+        return wg_device_drop(w, WG_DROP_QUEUE);
     if (p->queue_count >= WG_QUEUE_PEER_MAX || w->waiting_count >= WG_QUEUE_DEVICE_MAX) {
         free(waiting_pop(w, p));
-        (void)device_drop(w, WG_DROP_QUEUE);
+        (void)wg_device_drop(w, WG_DROP_QUEUE);
     }
     copy->next = NULL;
     copy->len = packet.len;
@@ -200,17 +200,17 @@ static enum wg_drop wait_for_session(struct wg *w, struct peer *p, struct bytes 
     return WG_DROP_NONE;
 }
 
-enum wg_drop send_packet(struct wg *w, struct peer *p, struct bytes packet, struct mono now)
+enum wg_drop wg_send_packet(struct wg *w, struct peer *p, struct bytes packet, struct mono now)
 {
     enum wg_drop drop;
 
     if (!p->has_endpoint)
-        return device_drop(w, WG_DROP_NO_ENDPOINT);
+        return wg_device_drop(w, WG_DROP_NO_ENDPOINT);
     if (p->queue == NULL && has_session(p, now)) {
         seal_and_send(w, p, packet, now);
         return WG_DROP_NONE;
     }
     drop = wait_for_session(w, p, packet);
-    send_waiting(w, p, now);
+    wg_send_waiting(w, p, now);
     return drop;
 }

@@ -13,11 +13,11 @@
 
 #include "base/own.h"
 
-void session_begin(struct session *s, const struct noise_keys *keys, struct mono now)
+void wg_session_begin(struct session *s, const struct noise_keys *keys, struct mono now)
 {
     must(!s->is_alive);
-    cipher_key(&s->seal, CIPHER_SEAL, keys->send);
-    cipher_key(&s->open, CIPHER_OPEN, keys->receive);
+    wg_cipher_key(&s->seal, CIPHER_SEAL, keys->send);
+    wg_cipher_key(&s->open, CIPHER_OPEN, keys->receive);
     s->is_initiator = keys->is_initiator;
     s->local_index = keys->local_index;
     s->remote_index = keys->remote_index;
@@ -27,10 +27,10 @@ void session_begin(struct session *s, const struct noise_keys *keys, struct mono
     s->is_alive = true;
 }
 
-void session_end(struct session *s)
+void wg_session_end(struct session *s)
 {
-    cipher_wipe(&s->seal);
-    cipher_wipe(&s->open);
+    wg_cipher_wipe(&s->seal);
+    wg_cipher_wipe(&s->open);
     s->local_index = 0;
     s->is_alive = false;
 }
@@ -40,19 +40,19 @@ static bool session_is_past(const struct session *s, int64_t age_ns, struct mono
     return !mono_before(now, mono_add_ns(s->born, age_ns));
 }
 
-bool session_may_send(const struct session *s, struct mono now)
+bool wg_session_may_send(const struct session *s, struct mono now)
 {
     return s->is_alive && s->send_counter < WG_REJECT_AFTER_MESSAGES &&
            !session_is_past(s, WG_REJECT_AFTER_NS, now);
 }
 
-bool session_wants_rekey(const struct session *s, struct mono now)
+bool wg_session_wants_rekey(const struct session *s, struct mono now)
 {
     return s->send_counter > WG_REKEY_AFTER_MESSAGES ||
            (s->is_initiator && session_is_past(s, WG_REKEY_AFTER_NS, now));
 }
 
-size_t session_seal(struct session *s, struct bytes inner, size_t mtu, uint8_t *ret)
+size_t wg_session_seal(struct session *s, struct bytes inner, size_t mtu, uint8_t *ret)
 {
     size_t len = session_sealed_len(inner.len, mtu);
     size_t padded = len - WG_DATA_LEN_MIN;
@@ -65,29 +65,30 @@ size_t session_seal(struct session *s, struct bytes inner, size_t mtu, uint8_t *
     if (inner.len > 0)
         memmove(ret + WG_DATA_PACKET, inner.data, inner.len);
     memset(ret + WG_DATA_PACKET + inner.len, 0, padded - inner.len);
-    cipher_seal(&s->seal, s->send_counter, ret + WG_DATA_PACKET, padded);
+    wg_cipher_seal(&s->seal, s->send_counter, ret + WG_DATA_PACKET, padded);
     s->send_counter++;
     return len;
 }
 
-enum wg_drop session_open(struct session *s, uint8_t *msg, size_t len, struct mono now)
+enum wg_drop wg_session_open(struct session *s, uint8_t *msg, size_t len, struct mono now)
 {
     uint64_t counter = load_le64(msg + WG_DATA_COUNTER);
 
     must(len >= WG_DATA_LEN_MIN);
     if (session_is_past(s, WG_REJECT_AFTER_NS, now) || counter >= WG_REJECT_AFTER_MESSAGES)
         return WG_DROP_EXPIRED;
-    if (cipher_open(&s->open, counter, msg + WG_DATA_PACKET, len - WG_DATA_PACKET) < 0)
+    if (wg_cipher_open(&s->open, counter, msg + WG_DATA_PACKET, len - WG_DATA_PACKET) < 0)
         return WG_DROP_AUTH;
-    if (!replay_accept(&s->replay, counter))
+    if (!wg_replay_accept(&s->replay, counter))
         return WG_DROP_REPLAY;
     return WG_DROP_NONE;
 }
 
-int sessions_reserve(struct session_set *set)
+int wg_sessions_reserve(struct session_set *set)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(set->slots); i++)
-        if (cipher_reserve(&set->slots[i].seal) < 0 || cipher_reserve(&set->slots[i].open) < 0)
+        if (wg_cipher_reserve(&set->slots[i].seal) < 0 ||
+            wg_cipher_reserve(&set->slots[i].open) < 0)
             return -ENOMEM;
     return 0;
 }
@@ -95,7 +96,7 @@ int sessions_reserve(struct session_set *set)
 static void sessions_drop(struct session **role)
 {
     if (*role != NULL)
-        session_end(*role);
+        wg_session_end(*role);
     *role = NULL;
 }
 
@@ -108,7 +109,7 @@ static struct session *sessions_free_slot(struct session_set *set)
     return &set->slots[i];
 }
 
-void sessions_add(struct session_set *set, const struct noise_keys *keys, struct mono now)
+void wg_sessions_add(struct session_set *set, const struct noise_keys *keys, struct mono now)
 {
     struct session **role = keys->is_initiator ? &set->current : &set->next;
 
@@ -123,10 +124,10 @@ void sessions_add(struct session_set *set, const struct noise_keys *keys, struct
         set->previous = take_ptr(set->current);
     }
     *role = sessions_free_slot(set);
-    session_begin(*role, keys, now);
+    wg_session_begin(*role, keys, now);
 }
 
-struct session *sessions_find(struct session_set *set, uint32_t local_index)
+struct session *wg_sessions_find(struct session_set *set, uint32_t local_index)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(set->slots); i++)
         if (set->slots[i].is_alive && set->slots[i].local_index == local_index)
@@ -134,7 +135,7 @@ struct session *sessions_find(struct session_set *set, uint32_t local_index)
     return NULL;
 }
 
-bool sessions_confirm(struct session_set *set, struct session *s)
+bool wg_sessions_confirm(struct session_set *set, struct session *s)
 {
     if (s != set->next)
         return false;
@@ -145,18 +146,18 @@ bool sessions_confirm(struct session_set *set, struct session *s)
     return true;
 }
 
-void sessions_end(struct session_set *set)
+void wg_sessions_end(struct session_set *set)
 {
     sessions_drop(&set->current);
     sessions_drop(&set->previous);
     sessions_drop(&set->next);
 }
 
-void sessions_done(struct session_set *set)
+void wg_sessions_done(struct session_set *set)
 {
-    sessions_end(set);
+    wg_sessions_end(set);
     for (unsigned i = 0; i < ARRAY_COUNT(set->slots); i++) {
-        cipher_done(&set->slots[i].seal);
-        cipher_done(&set->slots[i].open);
+        wg_cipher_done(&set->slots[i].seal);
+        wg_cipher_done(&set->slots[i].open);
     }
 }

@@ -5,15 +5,15 @@
  */
 #include "netstack/wg/timers.h"
 
-void timers_init(struct timers *t, unsigned persistent_s)
+void wg_timers_init(struct timers *t, unsigned persistent_s)
 {
-    timers_stop(t);
+    wg_timers_stop(t);
     t->persistent_s = persistent_s;
     if (persistent_s > 0)
         t->persistent = (struct mono){.ns = 0};
 }
 
-void timers_stop(struct timers *t)
+void wg_timers_stop(struct timers *t)
 {
     *t = (struct timers){
         .retry = MONO_NEVER,
@@ -26,7 +26,7 @@ void timers_stop(struct timers *t)
     };
 }
 
-struct mono timers_next(const struct timers *t)
+struct mono wg_timers_next(const struct timers *t)
 {
     struct mono next = mono_min(t->retry, t->keepalive);
 
@@ -35,7 +35,7 @@ struct mono timers_next(const struct timers *t)
     return mono_min(next, t->persistent);
 }
 
-bool timers_is_handshaking(const struct timers *t)
+bool wg_timers_is_handshaking(const struct timers *t)
 {
     return t->retry.ns != MONO_NEVER.ns;
 }
@@ -56,7 +56,7 @@ static void timers_gave_up(struct timers *t, struct mono now)
     t->wipe = mono_min(t->wipe, mono_add_ns(now, WG_ZERO_AFTER_NS));
 }
 
-enum timers_due timers_expire(struct timers *t, struct mono now)
+enum timers_due wg_timers_expire(struct timers *t, struct mono now)
 {
     if (timer_due(&t->retry, now)) {
         if (mono_before(now, t->give_up))
@@ -77,40 +77,40 @@ enum timers_due timers_expire(struct timers *t, struct mono now)
     return TIMERS_NOTHING;
 }
 
-void timers_attempt_begun(struct timers *t, struct mono now)
+void wg_timers_attempt_begun(struct timers *t, struct mono now)
 {
     t->give_up = mono_add_ns(now, WG_REKEY_ATTEMPT_NS);
 }
 
-void timers_initiation_sent(struct timers *t, unsigned jitter_ms, struct mono now)
+void wg_timers_initiation_sent(struct timers *t, unsigned jitter_ms, struct mono now)
 {
     t->retry = mono_add_ms(mono_add_ns(now, WG_REKEY_TIMEOUT_NS), jitter_ms);
-    timers_any_sent(t, now);
+    wg_timers_any_sent(t, now);
 }
 
-void timers_retry_later(struct timers *t, unsigned jitter_ms, struct mono sent)
+void wg_timers_retry_later(struct timers *t, unsigned jitter_ms, struct mono sent)
 {
     if (t->retry.ns == MONO_NEVER.ns)
         t->retry = mono_add_ms(mono_add_ns(sent, WG_REKEY_TIMEOUT_NS), jitter_ms);
 }
 
-void timers_handshake_done(struct timers *t)
+void wg_timers_handshake_done(struct timers *t)
 {
     t->retry = MONO_NEVER;
 }
 
-void timers_session_born(struct timers *t, struct mono now)
+void wg_timers_session_born(struct timers *t, struct mono now)
 {
     t->wipe = mono_add_ns(now, WG_ZERO_AFTER_NS);
 }
 
-void timers_data_sent(struct timers *t, unsigned jitter_ms, struct mono now)
+void wg_timers_data_sent(struct timers *t, unsigned jitter_ms, struct mono now)
 {
     if (t->rehandshake.ns == MONO_NEVER.ns)
         t->rehandshake = mono_add_ms(mono_add_ns(now, WG_REHANDSHAKE_NS), jitter_ms);
 }
 
-void timers_data_received(struct timers *t, struct mono now)
+void wg_timers_data_received(struct timers *t, struct mono now)
 {
     if (t->keepalive.ns == MONO_NEVER.ns)
         t->keepalive = mono_add_ns(now, WG_KEEPALIVE_NS);
@@ -125,20 +125,20 @@ static void timers_traversed(struct timers *t, struct mono now)
         t->persistent = mono_add_ns(now, (int64_t)t->persistent_s * NS_PER_S);
 }
 
-void timers_any_sent(struct timers *t, struct mono now)
+void wg_timers_any_sent(struct timers *t, struct mono now)
 {
     t->keepalive = MONO_NEVER;
     t->keepalive_again = false;
     timers_traversed(t, now);
 }
 
-void timers_any_received(struct timers *t, struct mono now)
+void wg_timers_any_received(struct timers *t, struct mono now)
 {
     t->rehandshake = MONO_NEVER;
     timers_traversed(t, now);
 }
 
-void timers_keepalive_expired(struct timers *t, bool again, struct mono now)
+void wg_timers_keepalive_expired(struct timers *t, bool again, struct mono now)
 {
     if (again)
         t->keepalive = mono_add_ns(now, WG_KEEPALIVE_NS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The five timers of a peer (paper section 6), as deadlines: events move them, timers_expire() says
- * what is due. They neither send nor look at sessions; send.c and receive.c report to them.
+ * The five timers of a peer (paper section 6), as deadlines: events move them, wg_timers_expire()
+ * says what is due. They neither send nor look at sessions; send.c and receive.c report to them.
  */
 #ifndef NETSTACK_WG_TIMERS_H
 #define NETSTACK_WG_TIMERS_H
@@ -27,33 +27,34 @@ enum timers_due {
     TIMERS_NOTHING = 0,
     TIMERS_RETRY,       /* send the initiation again */
     TIMERS_GIVE_UP,     /* drop the packets that wait */
-    TIMERS_KEEPALIVE,   /* send an empty packet; then timers_keepalive_expired() */
+    TIMERS_KEEPALIVE,   /* send an empty packet; then wg_timers_keepalive_expired() */
     TIMERS_REHANDSHAKE, /* begin a handshake */
     TIMERS_WIPE,        /* end all sessions, reset the handshake */
     TIMERS_PERSISTENT,  /* send an empty packet */
 };
 
-/** timers_init() - All off, but a persistent keepalive is due at once. */
-void timers_init(struct timers *t, unsigned persistent_s);
-/** timers_next() - The earliest deadline. */
-struct mono timers_next(const struct timers *t);
-/** timers_is_handshaking() - An initiation is out and may still be answered. */
-bool timers_is_handshaking(const struct timers *t);
-/** timers_expire() - Turn off one timer that is due and say which; call until nothing is due. */
-enum timers_due timers_expire(struct timers *t, struct mono now);
+/** wg_timers_init() - All off, but a persistent keepalive is due at once. */
+void wg_timers_init(struct timers *t, unsigned persistent_s);
+/** wg_timers_next() - The earliest deadline. */
+struct mono wg_timers_next(const struct timers *t);
+/** wg_timers_is_handshaking() - An initiation is out and may still be answered. */
+bool wg_timers_is_handshaking(const struct timers *t);
+/** wg_timers_expire() - Turn off one timer that is due and say which; call until nothing is due. */
+enum timers_due wg_timers_expire(struct timers *t, struct mono now);
 
 /** Events. @jitter_ms: random, below WG_REKEY_JITTER_MS. */
-void timers_attempt_begun(struct timers *t, struct mono now); /* a handshake, unless a retry */
-void timers_initiation_sent(struct timers *t, unsigned jitter_ms, struct mono now);
-/** timers_retry_later() - A handshake message went out at @sent, too recently for another one. */
-void timers_retry_later(struct timers *t, unsigned jitter_ms, struct mono sent);
-void timers_handshake_done(struct timers *t);
-void timers_session_born(struct timers *t, struct mono now);
-void timers_data_sent(struct timers *t, unsigned jitter_ms, struct mono now);
-void timers_data_received(struct timers *t, struct mono now);
-void timers_any_sent(struct timers *t, struct mono now);     /* any authenticated message */
-void timers_any_received(struct timers *t, struct mono now); /* any authenticated message */
-void timers_keepalive_expired(struct timers *t, bool again, struct mono now);
-void timers_stop(struct timers *t);
+void wg_timers_attempt_begun(struct timers *t, struct mono now); /* a handshake, unless a retry */
+void wg_timers_initiation_sent(struct timers *t, unsigned jitter_ms, struct mono now);
+/** wg_timers_retry_later() - A handshake message went out at @sent, too recently for another one.
+ */
+void wg_timers_retry_later(struct timers *t, unsigned jitter_ms, struct mono sent);
+void wg_timers_handshake_done(struct timers *t);
+void wg_timers_session_born(struct timers *t, struct mono now);
+void wg_timers_data_sent(struct timers *t, unsigned jitter_ms, struct mono now);
+void wg_timers_data_received(struct timers *t, struct mono now);
+void wg_timers_any_sent(struct timers *t, struct mono now);     /* any authenticated message */
+void wg_timers_any_received(struct timers *t, struct mono now); /* any authenticated message */
+void wg_timers_keepalive_expired(struct timers *t, bool again, struct mono now);
+void wg_timers_stop(struct timers *t);
 
 #endif

@@ -160,8 +160,8 @@ static void restamp(unsigned to, uint8_t *data, size_t mac1)
 {
     struct cookie_maker maker = {.has_last_mac1 = false};
 
-    cookie_keys_init(&maker.keys, net.nodes[to].public_key);
-    cookie_stamp(&maker, (struct cookie_msg){.data = data, .mac1 = mac1}, net.now);
+    wg_cookie_keys_init(&maker.keys, net.nodes[to].public_key);
+    wg_cookie_stamp(&maker, (struct cookie_msg){.data = data, .mac1 = mac1}, net.now);
 }
 
 START_TEST(forged_initiation_drops)
@@ -487,7 +487,7 @@ END_TEST
 /** Seal any bytes with node 0's session, as a peer that misbehaves could. */
 static size_t seal_by_0(const void *inner, size_t len, uint8_t *ret)
 {
-    return session_seal(peer_at(0)->sessions.current, bytes_of(inner, len), 1420, ret);
+    return wg_session_seal(peer_at(0)->sessions.current, bytes_of(inner, len), 1420, ret);
 }
 
 /** Its replay window is all that may change. */

@@ -304,7 +304,7 @@ START_TEST(keys_are_wiped_after_540_s)
 
     connected(NULL);
     index = peer_at(0)->sessions.current->local_index;
-    ck_assert_ptr_nonnull(peer_by_index(net.nodes[0].w, index));
+    ck_assert_ptr_nonnull(wg_peer_by_index(net.nodes[0].w, index));
     net_run(&net, 539 * 1000);
     ck_assert_ptr_nonnull(peer_at(0)->sessions.current);
     net_run(&net, 1001);
@@ -316,7 +316,7 @@ START_TEST(keys_are_wiped_after_540_s)
         ck_assert_mem_eq(peer_at(i)->noise.local_ephemeral, zero, sizeof(zero));
         ck_assert_mem_eq(peer_at(i)->noise.chain, zero, sizeof(zero));
     }
-    ck_assert_ptr_null(peer_by_index(net.nodes[0].w, index));
+    ck_assert_ptr_null(wg_peer_by_index(net.nodes[0].w, index));
     ck_assert_int_eq(wg_deadline(net.nodes[0].w).ns, MONO_NEVER.ns);
     net_done(&net);
 }

@@ -8,6 +8,7 @@
  */
 #include "sandbox/agent_mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -122,24 +123,99 @@ int agent_get_fd(struct agents *a, pid_t tid, int fd)
     return pidfd_get(s->pidfd, fd);
 }
 
-int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret)
+/** The inode number in a link like `socket:[123]` of /proc/PID/fd. */
+static int link_inode(int dir_fd, const char *path, uint64_t *ret)
 {
     static const char kind[] = "socket:[";
-    char path[PROC_PATH_CAP];
     char link[PROC_PATH_CAP];
-    ssize_t len;
+    ssize_t len = readlinkat(dir_fd, path, link, sizeof(link) - 1);
 
-    if (fd < 0)
-        return -EBADF;
-    (void)snprintf(path, sizeof(path), "%d/fd/%d", tid, fd);
-    len = readlinkat(a->proc_fd, path, link, sizeof(link) - 1);
     if (len < 0)
-        return errno == ENOENT ? -EBADF : -errno;
+        return -errno;
     link[len] = '\0';
     if (strncmp(link, kind, sizeof(kind) - 1) != 0)
         return -ENOTSOCK;
     *ret = strtoull(link + sizeof(kind) - 1, NULL, 10);
     return 0;
+}
+
+int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret)
+{
+    char path[PROC_PATH_CAP];
+    int err;
+
+    if (fd < 0)
+        return -EBADF;
+    (void)snprintf(path, sizeof(path), "%d/fd/%d", tid, fd);
+    err = link_inode(a->proc_fd, path, ret);
+    return err == -ENOENT ? -EBADF : err;
+}
+
+int agent_fd_flags(struct agents *a, pid_t tid, int fd)
+{
+    char path[PROC_PATH_CAP];
+    char text[512];
+    const char *at;
+    ssize_t n;
+    auto_fd info = -1;
+
+    (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", tid, fd);
+    info = openat(a->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return -errno;
+    n = io_read(info, text, sizeof(text) - 1);
+    if (n < 0)
+        return (int)n;
+    text[n] = '\0';
+    at = strstr(text, "flags:");
+    return at != NULL ? (int)strtoul(at + 6, NULL, 8) : -EINVAL;
+}
+
+static void survey_process(int proc_fd, const char *pid, void (*seen)(void *self, uint64_t inode),
+                           void *self_arg)
+{
+    char path[PROC_PATH_CAP];
+    struct dirent *entry;
+    uint64_t inode;
+    DIR *dir;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%.16s/fd", pid);
+    fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* another user's, or gone */
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        (void)close(fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (link_inode(dirfd(dir), entry->d_name, &inode) == 0)
+            seen(self_arg, inode);
+    }
+    (void)closedir(dir);
+}
+
+void agent_survey(struct agents *a, void (*seen)(void *self, uint64_t inode), void *self_arg)
+{
+    struct dirent *entry;
+    char own[16];
+    DIR *dir;
+    int fd = openat(a->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        (void)close(fd);
+        return;
+    }
+    (void)snprintf(own, sizeof(own), "%d", getpid());
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, own) != 0)
+            survey_process(a->proc_fd, entry->d_name, seen, self_arg);
+    }
+    (void)closedir(dir);
 }
 
 /* Memory */

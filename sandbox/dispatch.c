@@ -86,14 +86,24 @@ static int identify(struct session *s, struct trap *t, int *ret_owned)
 static int64_t handle(struct session *s, const struct handler *h, struct trap *t)
 {
     auto_fd owned = -1;
-    int err;
+    struct vsock *v;
+    uint32_t generation;
+    bool was_busy;
+    int64_t value;
+    int err = h->has_fd ? identify(s, t, &owned) : 0;
 
-    if (h->has_fd) {
-        err = identify(s, t, &owned);
-        if (err < 0)
-            return err;
-    }
-    return h->run(s, t);
+    if (err < 0)
+        return err;
+    v = t->sock;
+    if (v == NULL)
+        return h->run(s, t);
+    generation = v->generation;
+    was_busy = v->is_busy;
+    v->is_busy = true;
+    value = h->run(s, t);
+    if (v->generation == generation)
+        v->is_busy = was_busy;
+    return value;
 }
 
 static void run_call(struct session *s, const struct call *call, bool is_resumed,

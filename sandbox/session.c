@@ -65,9 +65,10 @@ int sockaddr_write(struct session *s, const struct trap *t, const void *data, un
 
 /* Waiting */
 
-bool trap_is_nonblock(const struct trap *t)
+bool trap_is_nonblock(struct session *s, const struct trap *t)
 {
-    int flags = t->fd >= 0 ? fcntl(t->fd, F_GETFL) : 0;
+    int flags = t->fd >= 0 ? fcntl(t->fd, F_GETFL)
+                           : agent_fd_flags(&s->agents, t->call.tid, (int)t->call.arg[0]);
 
     return flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
@@ -112,53 +113,6 @@ int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what
 struct flow_info *sock_info(struct session *s, const struct vsock *v)
 {
     return &s->flow_infos[vsock_index(s->sockets, v)];
-}
-
-/** End sockets that no process has any more and that nothing else would have told us about. */
-static void sweep(struct session *s)
-{
-    uint32_t slots = vsock_slots_used(s->sockets);
-
-    for (uint32_t i = 0; i < slots; i++) {
-        struct vsock *v = vsock_at(s->sockets, i);
-
-        if (v != NULL && v->flow == NULL && !v->is_queued)
-            (void)sock_is_open(s, v);
-    }
-    s->sweep_at = 2 * vsock_count(s->sockets);
-    if (s->sweep_at < 256)
-        s->sweep_at = 256;
-}
-
-int sock_new(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret)
-{
-    uint64_t inode;
-    int err = inject_inode(agent_end, &inode);
-
-    if (err < 0)
-        return err;
-    if (vsock_count(s->sockets) >= s->sweep_at || vsock_count(s->sockets) == VSOCK_MAX)
-        sweep(s);
-    err = vsock_new(s->sockets, kind, inode, ret);
-    if (err < 0)
-        return err;
-    (*ret)->owner = s;
-    (*ret)->opened_at = loop_now(s->loop);
-    return 0;
-}
-
-int64_t sock_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
-                  bool is_cloexec)
-{
-    int number = notify_give_fd(&s->notify, t->call.id, agent_end, is_cloexec);
-
-    if (number >= 0 && !s->agents.can_get_fd)
-        v->kept_fd = take_fd(&agent_end);
-    own_close(&agent_end);
-    if (number >= 0)
-        return CALL_DONE;
-    sock_end(s, v);
-    return number == -ENOENT ? CALL_DONE : number;
 }
 
 int sock_watch(struct session *s, struct vsock *v, uint32_t events,
@@ -213,22 +167,98 @@ void sock_end(struct session *s, struct vsock *v)
     vsock_free(s->sockets, v);
 }
 
+static void on_seen(void *self, uint64_t inode)
+{
+    struct session *s = self;
+    struct vsock *v = vsock_find(s->sockets, inode);
+
+    if (v != NULL)
+        v->seen = s->survey_serial;
+}
+
+static void survey(struct session *s)
+{
+    s->survey_serial++;
+    agent_survey(&s->agents, on_seen, s);
+}
+
+/** Without a look at the agent's descriptors: closed for certain, or perhaps still open? */
+static bool may_be_open(struct session *s, struct vsock *v)
+{
+    struct pollfd p = {.fd = v->our_end};
+
+    if (v->our_end < 0)
+        return v->inode != 0 && unix_diag_is_open(&s->diag, v->inode);
+    /* shutdown(2) hangs up as well, so the hint is confirmed. */
+    return poll(&p, 1, 0) <= 0 || (p.revents & POLLHUP) == 0 ||
+           unix_diag_is_open(&s->diag, v->inode);
+}
+
 bool sock_is_open(struct session *s, struct vsock *v)
 {
-    bool is_open;
+    bool is_open = v->is_busy || may_be_open(s, v);
 
-    if (v->our_end >= 0) {
-        struct pollfd p = {.fd = v->our_end};
-
-        /* shutdown(2) hangs up as well, so the hint is confirmed. */
-        is_open = poll(&p, 1, 0) <= 0 || (p.revents & POLLHUP) == 0 ||
-                  unix_diag_is_open(&s->diag, v->inode);
-    } else {
-        is_open = v->inode != 0 && unix_diag_is_open(&s->diag, v->inode);
+    if (is_open && !v->is_busy &&
+        v->kept_fd >= 0) { /* our own duplicate keeps it open: who else has it? */
+        survey(s);
+        is_open = v->seen == s->survey_serial;
     }
     if (!is_open)
         sock_end(s, v);
     return is_open;
+}
+
+/** End sockets that no process has any more and that nothing else would have told us about. */
+static void sweep(struct session *s)
+{
+    uint32_t slots = vsock_slots_used(s->sockets);
+
+    if (!s->agents.can_get_fd)
+        survey(s);
+    for (uint32_t i = 0; i < slots; i++) {
+        struct vsock *v = vsock_at(s->sockets, i);
+
+        if (v == NULL || v->flow != NULL || v->is_queued || v->is_busy)
+            continue;
+        if (v->kept_fd >= 0 ? v->seen != s->survey_serial : !may_be_open(s, v))
+            sock_end(s, v);
+    }
+    s->sweep_at = 2 * vsock_count(s->sockets);
+    if (s->sweep_at < 256)
+        s->sweep_at = 256;
+}
+
+/* Birth */
+
+int sock_new(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret)
+{
+    uint64_t inode;
+    int err = inject_inode(agent_end, &inode);
+
+    if (err < 0)
+        return err;
+    if (vsock_count(s->sockets) >= s->sweep_at || vsock_count(s->sockets) == VSOCK_MAX)
+        sweep(s);
+    err = vsock_new(s->sockets, kind, inode, ret);
+    if (err < 0)
+        return err;
+    (*ret)->owner = s;
+    (*ret)->opened_at = loop_now(s->loop);
+    return 0;
+}
+
+int64_t sock_give(struct session *s, const struct trap *t, struct vsock *v, int agent_end,
+                  bool is_cloexec)
+{
+    int number = notify_give_fd(&s->notify, t->call.id, agent_end, is_cloexec);
+
+    if (number >= 0 && !s->agents.can_get_fd)
+        v->kept_fd = take_fd(&agent_end);
+    own_close(&agent_end);
+    if (number >= 0)
+        return CALL_DONE;
+    sock_end(s, v);
+    return number == -ENOENT ? CALL_DONE : number;
 }
 
 /* Local names */

@@ -64,9 +64,10 @@ struct session {
     struct refusals *refusals;
     struct ip local_v4; /* our address toward the network; IP_NONE: none */
     struct ip local_v6;
-    uint8_t *scratch;    /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
-    uint32_t sweep_at;   /* look for dead sockets when so many are in use */
-    uint64_t handshakes; /* tunnel handshakes completed, for the message about none */
+    uint8_t *scratch;       /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
+    uint32_t survey_serial; /* of the latest look at who has which socket */
+    uint32_t sweep_at;      /* look for dead sockets when so many are in use */
+    uint64_t handshakes;    /* tunnel handshakes completed, for the message about none */
 };
 
 /** One trapped call while it is handled. */
@@ -84,7 +85,7 @@ int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret,
               size_t len) MUST_USE;
 int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data,
                size_t len) MUST_USE;
-bool trap_is_nonblock(const struct trap *t);
+bool trap_is_nonblock(struct session *s, const struct trap *t);
 /** trap_hold() - Keep the call waiting for @what on its socket; the time limit is SO_RCVTIMEO or
  * SO_SNDTIMEO as @option says, 0: none. Returns CALL_HELD or -errno. */
 int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, int option);

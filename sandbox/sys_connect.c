@@ -21,8 +21,6 @@
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
 
-#define FDINFO_CLOEXEC 02000000 /* O_CLOEXEC in the flags line of /proc/PID/fdinfo/N */
-
 /* Flow events */
 
 static void fail(struct session *s, struct vsock *v, int err)
@@ -169,40 +167,25 @@ void tcp_settle(struct session *s, struct trap *t)
 
 /* Replacing a spoilt object */
 
-/** Is the agent's descriptor close-on-exec? */
-static bool is_agent_cloexec(struct session *s, const struct trap *t)
-{
-    char path[64];
-    char text[512];
-    const char *at;
-    ssize_t n;
-    auto_fd fd = -1;
-
-    (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", t->call.tid, (int)t->call.arg[0]);
-    fd = openat(s->agents.proc_fd, path, O_RDONLY | O_CLOEXEC);
-    n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    if (n <= 0)
-        return true; /* the safe side */
-    text[n] = '\0';
-    at = strstr(text, "flags:");
-    return at == NULL || (strtoul(at + 6, NULL, 8) & FDINFO_CLOEXEC) != 0;
-}
-
 /** Give the agent a fresh unconnected stream under the same number; @ret_fd: our duplicate of it.
  * DEVIATES: other duplicates of the descriptor, and epoll registrations, keep the old one. */
 static int replace_object(struct session *s, struct trap *t, int *ret_fd)
 {
     struct vsock *v = t->sock;
-    auto_fd fresh = inject_stream(trap_is_nonblock(t));
+    int flags = agent_fd_flags(&s->agents, t->call.tid, (int)t->call.arg[0]);
+    auto_fd fresh = -1;
     uint64_t inode;
     int err;
 
+    if (flags < 0)
+        return flags;
+    fresh = inject_stream((flags & O_NONBLOCK) != 0);
     if (fresh < 0)
         return fresh;
     err = inject_inode(fresh, &inode);
     if (err == 0)
         err = notify_replace_fd(&s->notify, t->call.id, fresh, (int)t->call.arg[0],
-                                is_agent_cloexec(s, t));
+                                (flags & O_CLOEXEC) != 0);
     if (err < 0)
         return err;
     vsock_rekey(s->sockets, v, inode);
@@ -251,7 +234,7 @@ static int64_t disconnect(struct session *s, struct trap *t)
 static int64_t connect_remote(struct session *s, struct trap *t, const struct endpoint *dst)
 {
     struct vsock *v = t->sock;
-    bool is_nonblock = trap_is_nonblock(t);
+    bool is_nonblock = trap_is_nonblock(s, t);
     int64_t held;
     int err;
 
@@ -304,7 +287,7 @@ static int64_t refuse_local(struct session *s, struct trap *t, const struct endp
     int agent_end = t->fd;
     auto_fd copy = -1;
 
-    if (!trap_is_nonblock(t))
+    if (!trap_is_nonblock(s, t))
         return -ECONNREFUSED;
     if (v->kept_fd >= 0) {
         copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
@@ -363,7 +346,7 @@ static int64_t connect_to(struct session *s, struct trap *t, struct vsock *liste
                           const struct endpoint *dst)
 {
     struct vsock *v = t->sock;
-    bool is_nonblock = trap_is_nonblock(t);
+    bool is_nonblock = trap_is_nonblock(s, t);
     bool had_port = v->is_bound;
     int agent_end = t->fd;
     auto_fd copy = -1;
@@ -425,7 +408,7 @@ static int64_t connect_again(struct session *s, struct trap *t)
 
     if (v->is_flow_open && v->our_end < 0)
         return settle(s, t);
-    if (trap_is_nonblock(t))
+    if (trap_is_nonblock(s, t))
         return -EALREADY;
     return trap_hold(s, t, HELD_CONNECT, SO_SNDTIMEO);
 }

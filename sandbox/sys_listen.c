@@ -145,7 +145,7 @@ int64_t sys_accept(struct session *s, struct trap *t)
         return -EINVAL;
     child = vsock_queue_pop(v);
     if (child == NULL) {
-        if (trap_is_nonblock(t))
+        if (trap_is_nonblock(s, t))
             return -EAGAIN;
         return trap_hold(s, t, HELD_ACCEPT, SO_RCVTIMEO);
     }

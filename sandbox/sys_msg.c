@@ -123,7 +123,7 @@ static int64_t send_stream(struct session *s, struct trap *t, const struct messa
     n = send(t->fd, s->scratch, len, (m->flags & MSG_OOB) | MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0)
         return n;
-    if (errno != EAGAIN || trap_is_nonblock(t) || (m->flags & MSG_DONTWAIT) != 0)
+    if (errno != EAGAIN || trap_is_nonblock(s, t) || (m->flags & MSG_DONTWAIT) != 0)
         return -errno;
     return trap_hold_fd(s, t, HELD_OUTPUT, SO_SNDTIMEO, EPOLLOUT);
 }
@@ -266,7 +266,7 @@ static int64_t receive_stream(struct session *s, struct trap *t, const struct me
         return -ENOTCONN;
     n = recv(t->fd, s->scratch, len, (m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC)) | MSG_DONTWAIT);
     if (n < 0) {
-        if (errno != EAGAIN || trap_is_nonblock(t) || (m->flags & MSG_DONTWAIT) != 0)
+        if (errno != EAGAIN || trap_is_nonblock(s, t) || (m->flags & MSG_DONTWAIT) != 0)
             return -errno;
         return trap_hold_fd(s, t, HELD_INPUT, SO_RCVTIMEO, EPOLLIN | EPOLLRDHUP);
     }
@@ -298,7 +298,7 @@ static int64_t take_datagram(struct session *s, struct trap *t, int flags, struc
             v->so_error = 0;
             return -err;
         }
-        if (trap_is_nonblock(t) || (flags & MSG_DONTWAIT) != 0)
+        if (trap_is_nonblock(s, t) || (flags & MSG_DONTWAIT) != 0)
             return -EAGAIN;
         return trap_hold(s, t, HELD_INPUT, SO_RCVTIMEO);
     }

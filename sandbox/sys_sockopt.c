@@ -319,7 +319,7 @@ static int64_t get_error(struct session *s, struct trap *t)
         /* connect() was interrupted and its end looks ready to poll(2): the answer is worth a wait.
          */
         if (tcp_is_pending(v))
-            return trap_is_nonblock(t) ? give_int(s, t, 0) : trap_hold(s, t, HELD_CONNECT, 0);
+            return trap_is_nonblock(s, t) ? give_int(s, t, 0) : trap_hold(s, t, HELD_CONNECT, 0);
     }
     v->so_error = 0;
     if (t->fd >= 0 && v->kind == VSOCK_TCP) { /* the object's own error: a reset */

@@ -130,7 +130,7 @@ static int send_local(struct session *s, struct vsock *v, const struct endpoint 
 
     do
         receiver = vsock_receiver(s->sockets, dst, &src);
-    while (receiver != NULL && !sock_is_open(s, receiver));
+    while (receiver != NULL && receiver->kept_fd < 0 && !sock_is_open(s, receiver));
     if (receiver == NULL)
         return -ECONNREFUSED;
     udp_deliver(s, receiver, &src, payload, mark);

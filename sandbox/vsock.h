@@ -95,6 +95,7 @@ struct vsock {
     bool is_flow_open;   /* CONNECTING: the network answered, the agent's end is not joined yet */
     bool is_spoilt;      /* the agent's object cannot be used for another connection */
     bool is_queued;      /* in a listener's queue */
+    bool is_busy;        /* a call on it is being handled: not the time to sweep it away */
     bool is_ending;      /* sock_end() is at work */
     bool is_loopback;    /* connected to another socket of this sandbox */
     bool is_resetting;   /* SO_LINGER {1, 0}: close is a reset */
@@ -107,6 +108,7 @@ struct vsock {
     int32_t pid;      /* process that made or connected it, for records */
     int our_end;      /* owned; -1 */
     int kept_fd;      /* our duplicate of the agent's end where pidfd_getfd is denied; owned; -1 */
+    uint32_t seen;    /* serial of the latest survey that found it */
     struct loop_watch watch; /* of our_end */
     struct held *waiters;    /* calls held for this socket */
     void *owner;             /* borrowed: the session, for callbacks that get the socket only */

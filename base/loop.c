@@ -232,6 +232,8 @@ static int wait_ms(const struct loop *l, struct mono until)
     struct mono next = l->heap_count > 0 ? mono_min(until, l->heap[0]->at) : until;
     int64_t left;
 
+    if (l->is_stopping) /* by the end-of-turn call: loop_run() must come back and see it */
+        return 0;
     if (next.ns == INT64_MAX)
         return -1;
     left = next.ns - mono_now().ns;

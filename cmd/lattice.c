@@ -19,6 +19,7 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"sandbox", cmd_sandbox, "Run a program in a sandbox (sandbox start -- CMD)."},
+    {"gateway", cmd_gateway, "Carry sandboxes' tunnels to where this gateway's policy allows."},
     {"policy", cmd_policy, "Check policy files; ask what one makes of a destination."},
     {"audit", cmd_audit, "Read and verify the records."},
     {"doctor", cmd_doctor, "Say what this machine offers, and how to mend what is missing."},

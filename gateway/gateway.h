@@ -22,13 +22,20 @@ struct gateway_config {
     const struct wg_conf *wg;    /* borrowed for the call */
     const struct policy *policy; /* borrowed */
     struct audit *audit;         /* borrowed; NULL: no records */
-    bool verbose;
 };
 
 int gateway_new(const struct gateway_config *config, struct gateway **ret,
                 struct why *why) MUST_USE;
 /** gateway_port() - The UDP port that peers reach us on. */
 uint16_t gateway_port(const struct gateway *g);
+/** gateway_usage() - What is in use now; for metrics and leak checks. */
+struct gateway_usage {
+    struct netstack_usage stack;
+    unsigned udp_exchanges;
+    unsigned peers; /* that were seen */
+};
+void gateway_usage(const struct gateway *g, struct gateway_usage *ret);
+/** gateway_free() - Ends every flow. Accepts NULL. */
 void gateway_free(struct gateway *g);
 
 #endif

@@ -22,14 +22,15 @@
 
 #include "netstack/lwip/port.h"
 
-#define REASSEMBLY_S 30u /* longer than lwIP keeps fragments: IP_REASS_MAXAGE, 60 for IPv6 halves  \
-                          */
+#define REASSEMBLY_S                                                                               \
+    30u /* longer than lwIP keeps fragments: IP_REASS_MAXAGE, 60 for IPv6 halves                   \
+         */
 
-static bool was_initialised;          /* lwip_init() may run once in a process */
-static struct netif tunnel_if;        /* written by lwip_port_start(), and for each input */
-static struct netstack *stack;        /* whose interface it is; NULL: nobody's */
-static struct raw_pcb *udp_pcb;       /* receives reassembled UDP datagrams */
-static uint8_t flat[PACKET_MAX + 40]; /* one packet in one piece, for the call only */
+static bool was_initialised;     /* lwip_init() may run once in a process */
+static struct netif tunnel_if;   /* written by lwip_port_start(), and for each input */
+static struct netstack *stack;   /* whose interface it is; NULL: nobody's */
+static struct raw_pcb *udp_pcb;  /* receives reassembled UDP datagrams */
+static uint8_t flat[PACKET_MAX]; /* one packet in one piece, for the call only */
 
 struct pbuf *lwip_packet_new(struct bytes packet)
 {
@@ -60,7 +61,7 @@ static err_t send_out(struct pbuf *p)
     if (p->next == NULL) {
         tunnel_send(stack, bytes_of(p->payload, p->len));
     } else {
-        u16_t len = pbuf_copy_partial(p, flat, (u16_t)sizeof(flat), 0);
+        u16_t len = pbuf_copy_partial(p, flat, p->tot_len, 0);
 
         tunnel_send(stack, bytes_of(flat, len));
     }
@@ -140,11 +141,13 @@ static u8_t udp_reassembled(void *arg, struct raw_pcb *pcb, struct pbuf *p, cons
 {
     struct netstack *ns = arg;
     struct packet packet;
-    u16_t len = pbuf_copy_partial(p, flat, (u16_t)(sizeof(flat) < 65535 ? sizeof(flat) : 65535), 0);
+    u16_t len = pbuf_copy_partial(p, flat, p->tot_len, 0);
 
     (void)pcb;
     (void)from;
     (void)pbuf_free(p);
+    if (len >= 40 && flat[0] >> 4 == 6)
+        store_be16(flat + 4, (uint16_t)(len - 40)); /* lwIP 2.1.3 leaves it 8 bytes short */
     if (packet_parse(bytes_of(flat, len), &packet) == 0 && !packet.is_fragment)
         tunnel_take(ns, &packet);
     return 1; /* eaten */

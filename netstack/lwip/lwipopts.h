@@ -42,6 +42,7 @@
 #define LWIP_IPV6_NUM_ADDRESSES       1
 #define LWIP_IPV6_REASS               1
 #define LWIP_IPV6_FRAG                1
+#define IPV6_FRAG_COPYHEADER          1 /* pointers have 8 bytes */
 #define LWIP_IPV6_SCOPES              0
 #define LWIP_IPV6_MLD                 0
 #define LWIP_IPV6_AUTOCONFIG          0
@@ -98,6 +99,10 @@
 /* RFC 6528: a keyed hash of the connection plus a clock. */
 #define LWIP_HOOK_FILENAME "netstack/lwip/port.h"
 #define LWIP_HOOK_TCP_ISN  lattice_lwip_isn
+/* There is one way out for every destination. */
+#define LWIP_HOOK_IP4_ROUTE_SRC(src, dst) netif_default
+/* There is one way out for every destination. */
+#define LWIP_HOOK_IP4_ROUTE_SRC(src, dst) netif_default
 /* Of our patches: which bucket a connection is in, and whether a pcb's output waits for the batch's
  * end. */
 #define LWIP_HOOK_TCP_HASH         lattice_lwip_hash

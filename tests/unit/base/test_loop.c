@@ -157,10 +157,29 @@ START_TEST(timer_that_rearms_itself_in_the_past_does_not_starve_the_loop)
 }
 END_TEST
 
+static void stop_at_end_of_turn(void *self)
+{
+    loop_stop(self);
+}
+
+START_TEST(stop_from_the_end_of_turn_call_ends_the_run_at_once)
+{
+    struct loop *loop;
+
+    /* Nothing is watched and no timer set: a wait would last for ever (the test's limit is 20 s).
+     */
+    ck_assert_int_eq(loop_new(&loop), 0);
+    loop_set_turn(loop, stop_at_end_of_turn, loop);
+    ck_assert_int_eq(loop_run(loop), 0);
+    loop_free(loop);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_TEST(turn_unwatched_by_a_neighbour_is_not_called),
     SUITE_TEST(watch_of_a_regular_file_fails_with_eperm),
     SUITE_TEST(timers_fire_in_order_of_time),
     SUITE_TEST(timer_that_rearms_itself_in_the_past_does_not_starve_the_loop),
+    SUITE_TEST(stop_from_the_end_of_turn_call_ends_the_run_at_once),
 };
 SUITE_MAIN("base/loop", tests)

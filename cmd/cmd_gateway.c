@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `lattice gateway`: read the configuration and the policy, start the auditor, then carry what
+ * peers open until a signal ends it. Nothing is started when anything is wrong.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "cmd/cli.h"
+#include "cmd/commands.h"
+#include "gateway/gateway.h"
+
+#define EXIT_OWN_FAILURE 125
+
+enum {
+    OPT_WG,
+    OPT_POLICY,
+    OPT_ALLOW,
+    OPT_DENY,
+    OPT_AUDIT,
+    OPT_ENFORCE,
+    OPT_AUDIT_LOG,
+    OPT_NAME,
+    OPT_VERBOSE,
+    OPT_JSON,
+    OPT_READY_FD
+};
+
+static const struct cli_option options[] = {
+    [OPT_WG] = {"wg", "FILE", "The tunnel: a wg-quick configuration. Required."},
+    [OPT_POLICY] = {"policy", "FILE", "Rules and mode from a policy file."},
+    [OPT_ALLOW] = {"allow", "RULE", "Allow a destination, e.g. 10.0.0.0/8:443; may be repeated."},
+    [OPT_DENY] = {"deny", "RULE", "Deny a destination; deny wins."},
+    [OPT_AUDIT] = {"audit", NULL, "Let everything pass, and record what would have been refused."},
+    [OPT_ENFORCE] = {"enforce", NULL, "Refuse what no rule allows. The default."},
+    [OPT_AUDIT_LOG] = {"audit-log", "FILE", "Where records go (default: the state directory)."},
+    [OPT_NAME] = {"name", "NAME", "The gateway's name in its records (default: gateway)."},
+    [OPT_VERBOSE] = {"verbose", NULL, "Say what happens."},
+    [OPT_JSON] = {"json", NULL, "Records as JSON lines on standard error, too."},
+    [OPT_READY_FD] = {"ready-fd", "N",
+                      "Write the UDP port and a newline to this descriptor when ready."},
+};
+
+static const struct cli_command command = {
+    .path = "lattice gateway",
+    .synopsis = "--wg FILE [OPTIONS]",
+    .summary = "Terminate WireGuard tunnels without privilege, and carry what peers open to the\n"
+               "destinations that this gateway's own policy allows.",
+    .options = options,
+    .option_count = ARRAY_COUNT(options),
+    .more = "Rules: [tcp://|udp://]HOST:PORTS, HOST an address, a prefix, [IPv6] or *; PORTS a "
+            "number, a\n"
+            "range or *. Without a rule nothing is allowed.\n",
+    .usage_status = EXIT_OWN_FAILURE,
+};
+
+struct setup {
+    const char *wg_path;
+    const char *audit_path;
+    const char *name;
+    struct policy *policy; /* owned */
+    bool has_mode;
+    enum policy_mode mode;
+    bool verbose;
+    bool json;
+    int ready_fd; /* -1: none */
+};
+
+/** Print what a person must mend. */
+static int fail(const struct why *why)
+{
+    char text[WHY_TEXT_MAX + 192];
+
+    why_print(why, text, sizeof(text));
+    fprintf(stderr, "lattice gateway: %s\n", text);
+    return EXIT_OWN_FAILURE;
+}
+
+static int parse_fd(const char *text)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(text, &end, 10);
+    return errno != 0 || end == text || *end != '\0' || n < 0 || n > INT_MAX ? -1 : (int)n;
+}
+
+/** Apply one option. Returns 0, or the exit status of a refusal. */
+static int apply(struct setup *s, int option, const char *value)
+{
+    struct why why = {0};
+    enum policy_mode file_mode = s->mode;
+    int err = 0;
+
+    switch (option) {
+    case OPT_WG:
+        s->wg_path = value;
+        break;
+    case OPT_POLICY:
+        err = policy_load(s->policy, value, &file_mode, &why);
+        if (!s->has_mode)
+            s->mode = file_mode; /* --audit and --enforce win over the file */
+        break;
+    case OPT_ALLOW:
+    case OPT_DENY:
+        err = policy_add_rule(s->policy, option == OPT_ALLOW ? POLICY_RULE_ALLOW : POLICY_RULE_DENY,
+                              bytes_of_str(value), &why);
+        break;
+    case OPT_AUDIT:
+    case OPT_ENFORCE:
+        s->mode = option == OPT_AUDIT ? POLICY_AUDIT : POLICY_ENFORCE;
+        s->has_mode = true;
+        break;
+    case OPT_AUDIT_LOG:
+        s->audit_path = value;
+        break;
+    case OPT_NAME:
+        s->name = value;
+        break;
+    case OPT_VERBOSE:
+        s->verbose = true;
+        break;
+    case OPT_JSON:
+        s->json = true;
+        break;
+    case OPT_READY_FD:
+        s->ready_fd = parse_fd(value);
+        if (s->ready_fd < 0)
+            return cli_usage_error(&command, "--ready-fd %s: expected a descriptor number", value);
+        break;
+    default:
+        break;
+    }
+    return err < 0 ? fail(&why) : 0;
+}
+
+struct stop {
+    struct loop *loop;
+    struct loop_watch signals;
+    struct loop_watch auditor;
+    int status;
+};
+
+static void stop_on_signal(void *self, uint32_t events)
+{
+    struct stop *s = self;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (io_read(s->signals.fd, &info, sizeof(info)) == sizeof(info))
+        loop_stop(s->loop);
+}
+
+static void stop_without_auditor(void *self, uint32_t events)
+{
+    struct stop *s = self;
+
+    (void)events;
+    fprintf(stderr,
+            "lattice gateway: the auditor is gone; what cannot be recorded is not carried\n");
+    s->status = EXIT_OWN_FAILURE;
+    loop_stop(s->loop);
+}
+
+/** As many descriptors as we may have: each connection takes one. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then, refused one by one */
+}
+
+static int tell_ready(const struct setup *s, uint16_t port)
+{
+    char text[16];
+    int len = snprintf(text, sizeof(text), "%u\n", port);
+    int err;
+
+    printf("lattice gateway: ready on UDP port %u\n", port);
+    (void)fflush(stdout); /* a closed standard output is not our end */
+    if (s->ready_fd < 0)
+        return 0;
+    err = io_write_all(s->ready_fd, text, (size_t)len);
+    (void)close(s->ready_fd);
+    if (err < 0)
+        fprintf(stderr, "lattice gateway: --ready-fd %d: %s\n", s->ready_fd, strerror(-err));
+    return err;
+}
+
+static int emit_lifecycle(struct audit *audit, const struct setup *s, enum audit_kind kind,
+                          int status)
+{
+    struct audit_record record = {.kind = kind,
+                                  .wall_ns = wall_now_ns(),
+                                  .mode = policy_mode_name(s->mode),
+                                  .duration_ns = -1,
+                                  .exit_status = status,
+                                  .detail = "gateway"};
+
+    return audit_emit(audit, &record);
+}
+
+/** Everything is set up: run until a signal. Returns the exit status. */
+static int run(const struct setup *s, struct stop *stop, struct audit *audit,
+               struct gateway *gateway)
+{
+    int err = emit_lifecycle(audit, s, AUDIT_START, 0);
+
+    if (err < 0) {
+        fprintf(stderr, "lattice gateway: the log cannot be written: %s\n", strerror(-err));
+        return EXIT_OWN_FAILURE;
+    }
+    if (policy_rule_count(s->policy) == 0 && s->mode == POLICY_ENFORCE)
+        fprintf(stderr, "lattice gateway: no rule allows anything; see --allow\n");
+    if (tell_ready(s, gateway_port(gateway)) < 0)
+        return EXIT_OWN_FAILURE;
+    err = loop_run(stop->loop);
+    if (err < 0) {
+        fprintf(stderr, "lattice gateway: %s\n", strerror(-err));
+        return EXIT_OWN_FAILURE;
+    }
+    return stop->status;
+}
+
+static int watch_ends(struct stop *stop, struct audit *audit, int signal_fd)
+{
+    int err;
+
+    stop->signals = (struct loop_watch){.fd = signal_fd, .ready = stop_on_signal, .self = stop};
+    stop->auditor =
+        (struct loop_watch){.fd = audit_fd(audit), .ready = stop_without_auditor, .self = stop};
+    err = loop_watch(stop->loop, &stop->signals, EPOLLIN);
+    return err < 0 ? err : loop_watch(stop->loop, &stop->auditor, EPOLLIN | EPOLLRDHUP);
+}
+
+/** With auditor and configuration at hand: make the gateway, run it, take it down in order. */
+static int serve(const struct setup *s, const struct wg_conf *conf, struct audit *audit,
+                 int signal_fd)
+{
+    struct stop stop = {0};
+    struct gateway_config config = {.wg = conf, .policy = s->policy, .audit = audit};
+    struct gateway *gateway = NULL;
+    struct why why = {0};
+    int status;
+
+    if (loop_new(&stop.loop) < 0 || watch_ends(&stop, audit, signal_fd) < 0) {
+        (void)why_set(&why, -ENOMEM, "cannot set up the event loop: %s", strerror(errno));
+        loop_free(stop.loop);
+        return fail(&why);
+    }
+    config.loop = stop.loop;
+    status = gateway_new(&config, &gateway, &why) < 0 ? fail(&why) : run(s, &stop, audit, gateway);
+    gateway_free(gateway);
+    if (gateway != NULL && stop.status == 0 && emit_lifecycle(audit, s, AUDIT_STOP, status) < 0)
+        status = EXIT_OWN_FAILURE;
+    loop_unwatch(stop.loop, &stop.signals);
+    loop_unwatch(stop.loop, &stop.auditor);
+    loop_free(stop.loop);
+    return status;
+}
+
+static int start(struct setup *s)
+{
+    struct wg_conf conf = {0};
+    char path[PATH_MAX];
+    struct audit_config audit_config = {
+        .path = s->audit_path, .identity = s->name, .echo_json = s->json};
+    struct audit *audit;
+    struct why why = {0};
+    sigset_t ends;
+    auto_fd signal_fd = -1;
+    int status, err;
+
+    policy_set_mode(s->policy, s->mode);
+    if (s->audit_path == NULL) {
+        err = audit_default_path(s->name, path, sizeof(path));
+        if (err < 0)
+            return cli_usage_error(&command, "no place for records (%s): give --audit-log",
+                                   strerror(-err));
+        audit_config.path = path;
+    }
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGINT);
+    /* The auditor inherits the mask: a Ctrl-C that reaches both must not end it before us. */
+    if (sigprocmask(SIG_BLOCK, &ends, NULL) < 0 ||
+        (signal_fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+        (void)why_set(&why, -errno, "signals: %s", strerror(errno));
+        return fail(&why);
+    }
+    if (audit_start(&audit_config, &audit, &why) < 0) /* before anything secret is loaded */
+        return fail(&why);
+    if (wg_conf_load(s->wg_path, &conf, &why) < 0) {
+        status = fail(&why);
+    } else {
+        for (unsigned i = 0; i < conf.warning_count; i++)
+            fprintf(stderr, "lattice gateway: %s\n", conf.warnings[i]);
+        raise_descriptor_limit();
+        status = serve(s, &conf, audit, signal_fd);
+    }
+    wg_conf_done(&conf);
+    if (audit_stop(audit) < 0) {
+        fprintf(stderr, "lattice gateway: records could not be written to %s\n", audit_config.path);
+        status = EXIT_OWN_FAILURE;
+    }
+    return status;
+}
+
+int cmd_gateway(int argc, char **argv)
+{
+    struct setup s = {.name = "gateway", .ready_fd = -1};
+    struct cli_parser parser;
+    int option, status = 0;
+
+    if (policy_new(POLICY_ENFORCE, &s.policy) < 0) {
+        fprintf(stderr, "lattice gateway: out of memory\n");
+        return EXIT_OWN_FAILURE;
+    }
+    cli_begin(&parser, &command, argc, argv);
+    while (status == 0 && (option = cli_next(&parser)) >= 0)
+        status = apply(&s, option, parser.value);
+    if (status == 0 && option == CLI_STOP)
+        status = parser.status;
+    else if (status == 0 && parser.index < argc)
+        status = cli_usage_error(&command, "unexpected argument: %s", argv[parser.index]);
+    else if (status == 0 && s.wg_path == NULL)
+        status = cli_usage_error(&command, "--wg FILE is required");
+    else if (status == 0) {
+        log_setup("lattice gateway", s.verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, s.json);
+        status = start(&s);
+    }
+    policy_free(s.policy);
+    return status;
+}

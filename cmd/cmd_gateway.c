@@ -276,7 +276,7 @@ static int serve(const struct setup *s, const struct wg_conf *conf, struct audit
 static int start(struct setup *s)
 {
     struct wg_conf conf = {0};
-    char path[PATH_MAX];
+    auto_free char *path = malloc(PATH_MAX);
     struct audit_config audit_config = {
         .path = s->audit_path, .identity = s->name, .echo_json = s->json};
     struct audit *audit;
@@ -287,7 +287,7 @@ static int start(struct setup *s)
 
     policy_set_mode(s->policy, s->mode);
     if (s->audit_path == NULL) {
-        err = audit_default_path(s->name, path, sizeof(path));
+        err = path != NULL ? audit_default_path(s->name, path, PATH_MAX) : -ENOMEM;
         if (err < 0)
             return cli_usage_error(&command, "no place for records (%s): give --audit-log",
                                    strerror(-err));

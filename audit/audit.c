@@ -39,6 +39,7 @@ struct audit {
     int err; /* what the auditor last said about the log */
     char trace_id[AUDIT_TRACE_CAP];
     char root_span[AUDIT_SPAN_CAP];
+    uint64_t sent;      /* records that the auditor's socket took */
     struct buf message; /* reused for each record */
     struct programs programs;
 };
@@ -149,7 +150,9 @@ static void reap(struct audit *a, bool is_kill)
     if (a->pid <= 0)
         return;
     if (is_kill)
-        (void)kill(a->pid, SIGKILL); /* our child, not yet reaped: the id is still its own */
+        (void)kill(
+            -a->pid,
+            SIGKILL); /* our child, not yet reaped: the id is still its own, and its group's */
     while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
         ;
     a->pid = 0;
@@ -192,6 +195,7 @@ static int fork_auditor(struct audit *a, const struct audit_config *config, stru
                                               .root_span = a->root_span,
                                               .parent_span_id = config->parent_span_id,
                                               .chain_number = rng_u64(rng_system()),
+                                              .started = mono_now(),
                                               .echo_json = config->echo_json,
                                               .stream = config->stream,
                                               .records_fd = records_theirs,
@@ -214,7 +218,7 @@ int audit_start(const struct audit_config *config, struct audit **ret, struct wh
         return why_set(why, -ENOMEM, "out of memory");
     a->records_fd = -1;
     a->status_fd = -1;
-    buf_init(&a->message, RECORD_MESSAGE_MAX);
+    buf_init(&a->message, AUDITOR_HEADER + RECORD_MESSAGE_MAX);
     if (config->trace_id != NULL)
         (void)snprintf(a->trace_id, sizeof(a->trace_id), "%s", config->trace_id);
     else
@@ -241,7 +245,7 @@ static void hear(struct audit *a)
     while (read_status(a, &status) == 0)
         if (status.news == AUDITOR_FAILING)
             a->err = status.err;
-        else if (status.news == AUDITOR_RECOVERED)
+        else if (status.news == AUDITOR_RECOVERED || status.news == AUDITOR_READY)
             a->err = 0;
 }
 
@@ -273,6 +277,7 @@ static int send_message(struct audit *a, const void *data, size_t len)
 int audit_emit(struct audit *a, const struct audit_record *r)
 {
     struct audit_record timed = *r;
+    uint8_t number[AUDITOR_HEADER];
     int err;
 
     if (timed.wall_ns == 0)
@@ -280,11 +285,15 @@ int audit_emit(struct audit *a, const struct audit_record *r)
     hear(a);
     if (a->err < 0)
         return a->err;
+    store_le64(number, a->sent + 1);
     buf_reset(&a->message);
+    buf_add(&a->message, number, sizeof(number));
     err = record_encode(&timed, &a->message);
-    if (err < 0)
-        return err;
-    return send_message(a, a->message.data, a->message.len);
+    if (err == 0)
+        err = send_message(a, a->message.data, a->message.len);
+    if (err == 0)
+        a->sent++;
+    return err;
 }
 
 int audit_fd(const struct audit *a)
@@ -407,12 +416,13 @@ int audit_exec(struct audit *a, int32_t pid, const char *exe, const struct audit
 int audit_stop(struct audit *a)
 {
     struct auditor_status status = {0};
-    const uint8_t goodbye = AUDITOR_GOODBYE;
+    uint8_t goodbye[AUDITOR_HEADER];
     int err;
 
     if (a == NULL)
         return 0;
-    (void)send_message(a, &goodbye, 1); /* a dead or stuck auditor shows below */
+    store_le64(goodbye, a->sent + 1);
+    (void)send_message(a, goodbye, sizeof(goodbye)); /* a dead or stuck auditor shows below */
     (void)shutdown(a->records_fd, SHUT_WR);
     do
         err = await_status(a, STOP_MS, &status);

@@ -125,7 +125,7 @@ int audit_emit(struct audit *a, const struct audit_record *r) MUST_USE;
 
 /** audit_fd() - Descriptor that becomes readable (end of file) when the auditor dies; borrowed. */
 int audit_fd(const struct audit *a);
-/** audit_pid() - The auditor's process id. */
+/** audit_pid() - The auditor's process id; it leads a process group of its own. */
 int audit_pid(const struct audit *a);
 /** audit_trace_id() - The sandbox's own trace; valid until audit_stop(). */
 const char *audit_trace_id(const struct audit *a);

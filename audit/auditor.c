@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Receives records, writes them, and says when it cannot. While the log cannot be written, the
- * auditor stops taking records and tries again every RETRY_MS; the supervisor learns of it through
- * the status pipe and refuses new flows. A message that is not a record is itself recorded, never
- * dropped in silence. When the supervisor ends without a goodbye, the auditor writes the stop
- * record in its place.
+ * Keeper and writer (auditor.h). The writer receives records, writes them, and says when it cannot.
+ * While the log cannot be written, the auditor stops taking records and tries again every RETRY_MS;
+ * the supervisor learns of it through the status pipe and refuses new flows. A message that is not
+ * a record is itself recorded, never dropped in silence. When the supervisor ends without a
+ * goodbye, the auditor writes the stop record in its place.
  */
 #include "audit/auditor.h"
 
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "audit/logfile.h"
@@ -30,6 +31,10 @@
 #define SYNC_MS       1000
 #define GIVE_UP_MS    3000 /* after the supervisor's end, for a log that cannot be written */
 #define DRAIN_MS      1000
+#define MESSAGE_MAX   (AUDITOR_HEADER + RECORD_MESSAGE_MAX)
+#define WRITERS_MAX   10000u /* that are started one after the other */
+#define QUICK_MS      5      /* a writer that is killed sooner … */
+#define QUICK_MAX     50u    /* … so often in a row does not help */
 #define RECORDS_BATCH 512u
 
 struct auditor {
@@ -37,11 +42,12 @@ struct auditor {
     struct logfile log;
     struct buf lines; /* received, not yet in the log */
     struct buf echo;
-    uint8_t *message; /* RECORD_MESSAGE_MAX + 1 bytes */
+    uint8_t *message; /* MESSAGE_MAX + 1 bytes */
+    unsigned peeked;  /* messages in the socket that @lines holds */
+    bool is_resuming; /* a successor, and no new record was seen yet */
     int err;          /* why the log cannot be written; 0: it can */
     int first_err;    /* the first that was never mended before the end */
-    struct mono started;
-    bool is_stopped; /* the last record was a stop record */
+    bool is_stopped;  /* the last record was a stop record */
     bool is_goodbye;
     struct nats_link *link; /* NULL: the log only */
     struct outbox *outbox;
@@ -73,7 +79,7 @@ static void add_line(struct auditor *a, const struct audit_record *r)
         whole.span_id = a->config->root_span;
         whole.parent_span_id = a->config->parent_span_id;
         if (r->duration_ns < 0 && r->kind == AUDIT_STOP)
-            whole.duration_ns = mono_now().ns - a->started.ns;
+            whole.duration_ns = mono_now().ns - a->config->started.ns;
     } else if (whole.parent_span_id == NULL) {
         whole.parent_span_id = a->config->root_span;
     }
@@ -85,15 +91,25 @@ static void add_line(struct auditor *a, const struct audit_record *r)
     a->is_stopped = r->kind == AUDIT_STOP;
 }
 
+/** Take one message that was peeked at. */
 static void add_message(struct auditor *a, struct bytes message)
 {
     struct audit_record r;
 
-    if (message.len == 1 && message.data[0] == AUDITOR_GOODBYE) {
+    if (message.len == AUDITOR_HEADER) {
         a->is_goodbye = true;
+        a->is_ended = true; /* nothing comes behind it; it stays in the socket for a successor */
         return;
     }
-    if (record_decode(message, &r) < 0)
+    a->peeked++;
+    if (a->is_resuming && message.len > AUDITOR_HEADER &&
+        load_le64(message.data) <= a->log.chain.seq)
+        return; /* our predecessor wrote it and was killed before it could take it out of the socket
+                 */
+    a->is_resuming = false;
+    if (message.len < AUDITOR_HEADER ||
+        record_decode(bytes_of(message.data + AUDITOR_HEADER, message.len - AUDITOR_HEADER), &r) <
+            0)
         r = (struct audit_record){.kind = AUDIT_DECISION,
                                   .wall_ns = wall_now_ns(),
                                   .verdict = "drop",
@@ -108,21 +124,32 @@ static bool has_room(const struct auditor *a)
     return a->lines.len <= LOGFILE_BATCH_MAX - AUDIT_LINE_MAX;
 }
 
+/** Look at what waits in the socket, without taking it out. */
 static void receive(struct auditor *a)
 {
-    for (unsigned i = 0; i < RECORDS_BATCH && has_room(a); i++) {
-        ssize_t got = recv(a->config->records_fd, a->message, RECORD_MESSAGE_MAX + 1, MSG_DONTWAIT);
+    for (unsigned i = 0; i < RECORDS_BATCH && has_room(a) && !a->is_ended; i++) {
+        ssize_t got =
+            recv(a->config->records_fd, a->message, MESSAGE_MAX + 1, MSG_DONTWAIT | MSG_PEEK);
 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
             return;
-        if (got <= 0) {
+        if (got <= 0)
             a->is_ended = true;
-            return;
-        }
-        add_message(a, bytes_of(a->message, (size_t)got));
+        else
+            add_message(a, bytes_of(a->message, (size_t)got));
     }
+}
+
+/** What was looked at is in the log: take it out. */
+static void consume(struct auditor *a)
+{
+    uint8_t byte;
+
+    for (; a->peeked > 0; a->peeked--)
+        while (recv(a->config->records_fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EINTR)
+            continue;
 }
 
 static void add_missing_stop(struct auditor *a)
@@ -150,12 +177,15 @@ static void flush(struct auditor *a)
     struct bytes sealed;
     int err;
 
-    if (a->lines.len == 0 && a->err == 0)
+    if (a->lines.len == 0 && a->err == 0) {
+        consume(a);
         return;
+    }
     err = logfile_append(&a->log, buf_bytes(&a->lines), &sealed);
     if (err == 0) {
         echo(a, sealed);
         buf_reset(&a->lines);
+        consume(a);
     }
     if (err != 0 && err != a->err)
         tell(a->config, AUDITOR_FAILING, err, NULL);
@@ -281,8 +311,8 @@ static int finish(struct auditor *a)
  */
 static int stand_alone(const struct auditor_config *config)
 {
-    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGTTIN,
-                                  SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ, SIGCHLD};
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP,
+                                  SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ};
     auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int low = config->records_fd < config->status_fd ? config->records_fd : config->status_fd;
     int high = config->records_fd < config->status_fd ? config->status_fd : config->records_fd;
@@ -296,6 +326,8 @@ static int stand_alone(const struct auditor_config *config)
     for (size_t i = 0; i < ARRAY_COUNT(ignored); i++)
         if (signal(ignored[i], SIG_IGN) == SIG_ERR)
             return -errno;
+    if (signal(SIGCHLD, SIG_DFL) == SIG_ERR) /* or waiting for the writer would not work */
+        return -errno;
     (void)sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         return -errno;
@@ -310,22 +342,35 @@ static int stand_alone(const struct auditor_config *config)
     return 0;
 }
 
-int auditor_run(const struct auditor_config *config)
+/** Open what the writer needs; a successor finds its place in the chain. */
+static int open_writer(struct auditor *a, bool is_successor, struct why *why)
 {
-    struct auditor a = {.config = config, .started = mono_now()};
-    struct why why = {0};
-    int err = stand_alone(config);
+    const int from_start = 0;
+    int err = logfile_open(&a->log, a->config->path, a->config->chain_number, why);
 
-    if (err < 0) {
-        tell(config, AUDITOR_REFUSED, err, "the auditor cannot set itself apart");
-        return EXIT_FAILURE;
-    }
-    err = logfile_open(&a.log, config->path, config->chain_number, &why);
-    a.message = malloc(RECORD_MESSAGE_MAX + 1);
-    if (err == 0 && a.message == NULL)
-        err = why_set(&why, -ENOMEM, "out of memory");
+    if (err == 0 && is_successor)
+        err = logfile_resume(&a->log, &a->is_stopped);
     if (err == 0)
-        err = open_stream(&a, &why);
+        err = open_stream(a, why);
+    if (err < 0)
+        return err;
+    a->is_resuming = is_successor;
+    a->message = malloc(MESSAGE_MAX + 1);
+    if (a->message == NULL)
+        return why_set(why, -ENOMEM, "out of memory");
+    /* Each look continues behind the last one; a successor begins at the front again. */
+    if (setsockopt(a->config->records_fd, SOL_SOCKET, SO_PEEK_OFF, &from_start,
+                   sizeof(from_start)) < 0)
+        return why_set(why, -errno, "cannot look into the record socket: %s", strerror(errno));
+    return 0;
+}
+
+int auditor_write(const struct auditor_config *config, bool is_successor)
+{
+    struct auditor a = {.config = config};
+    struct why why = {0};
+    int err = open_writer(&a, is_successor, &why);
+
     if (err < 0) {
         tell(config, AUDITOR_REFUSED, err, why.text);
     } else {
@@ -340,4 +385,38 @@ int auditor_run(const struct auditor_config *config)
     free(a.message);
     logfile_close(&a.log);
     return err < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/** The keeper: one writer after the other, until one ends by itself. */
+static int keep_writing(const struct auditor_config *config)
+{
+    unsigned quick = 0;
+
+    for (unsigned n = 0; n < WRITERS_MAX && quick < QUICK_MAX; n++) {
+        struct mono begun = mono_now();
+        pid_t writer = fork();
+        int status = 0;
+
+        if (writer < 0)
+            return EXIT_FAILURE;
+        if (writer == 0)
+            _exit(auditor_write(config, /*is_successor=*/n > 0));
+        while (waitpid(writer, &status, 0) < 0 && errno == EINTR)
+            continue;
+        if (WIFEXITED(status))
+            return WEXITSTATUS(status);
+        quick = mono_before(mono_now(), mono_add_ms(begun, QUICK_MS)) ? quick + 1 : 0;
+    }
+    return EXIT_FAILURE;
+}
+
+int auditor_run(const struct auditor_config *config)
+{
+    int err = stand_alone(config);
+
+    if (err < 0) {
+        tell(config, AUDITOR_REFUSED, err, "the auditor cannot set itself apart");
+        return EXIT_FAILURE;
+    }
+    return keep_writing(config);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The auditor: the process that owns the log. It is forked by audit_start() and reads records from
- * a socket; it outlives the supervisor for as long as it takes to write what it received.
+ * The auditor: the processes that own the log. audit_start() forks the *keeper*; the keeper forks
+ * the *writer*, which reads records from a socket and writes them, and forks another when that one
+ * is killed. A record leaves the socket only when it is in the log, so a killed writer loses
+ * nothing, and because each record has its number, nothing is written twice. Both outlive the
+ * supervisor for as long as it takes to write what was received.
  *
  * Process card. Faces: the supervisor, whose messages it validates. Holds: the log's descriptors.
  * Never has: the agent's memory, keys, network policy, any descriptor of the supervisor but one end
@@ -17,7 +20,7 @@
 
 /** What the auditor tells through the status pipe; one write each, smaller than PIPE_BUF. */
 enum auditor_news {
-    AUDITOR_READY = 1, /* the log is open */
+    AUDITOR_READY = 1, /* the log is open (again) */
     AUDITOR_REFUSED,   /* the log could not be opened: err, text; the auditor ends */
     AUDITOR_FAILING,   /* records cannot be written: err; it keeps trying */
     AUDITOR_RECOVERED, /* everything received so far is written */
@@ -30,8 +33,9 @@ struct auditor_status {
     char text[WHY_TEXT_MAX];
 };
 
-/** The message that says that the supervisor ends in good order: one zero byte, no record. */
-#define AUDITOR_GOODBYE 0u
+/** A message is the record's number (8 bytes, little endian; 1, 2, …) and the record (record.h). A
+ * number alone says that the supervisor ends in good order. */
+#define AUDITOR_HEADER 8u
 
 struct auditor_config {
     const char *path;
@@ -40,6 +44,7 @@ struct auditor_config {
     const char *root_span;
     const char *parent_span_id; /* of the root span; may be NULL */
     uint64_t chain_number;
+    struct mono started;
     bool echo_json;
     const struct audit_stream *stream; /* NULL: none */
     int records_fd;                    /* takes: SOCK_SEQPACKET, the reading end */
@@ -48,5 +53,9 @@ struct auditor_config {
 
 /** auditor_run() - The life of the auditor; returns its exit status. */
 int auditor_run(const struct auditor_config *config);
+
+/** auditor_write() - The life of a writer, in the process that calls it. @is_successor: another
+ * writer of the same configuration may have written records that are still in the socket. */
+int auditor_write(const struct auditor_config *config, bool is_successor);
 
 #endif

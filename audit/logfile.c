@@ -180,32 +180,68 @@ static int cut_torn_end(int fd, off_t *ret_size)
     return 0;
 }
 
-/** The hash of the last of @size bytes' lines; zero for an empty file, or for a last line that is
- * not ours (verification reports that line). */
-static int read_last_hash(struct logfile *f, off_t size, uint8_t ret[static HASH_LEN])
+/** Read the line that ends (with its newline) at @end into f->sealed. @ret_start: where it begins.
+ */
+static int read_line_before(struct logfile *f, off_t end, off_t *ret_start, struct bytes *ret)
 {
-    struct chain_seal seal;
     uint8_t *line;
-    off_t start;
+    off_t start = 0;
     size_t len;
-    int err;
+    int err = find_line_start(f->fd, end - 1, &start);
 
-    memset(ret, 0, HASH_LEN);
-    if (size == 0)
-        return 0;
-    err = find_line_start(f->fd, size - 1, &start);
     if (err < 0)
-        return err == -EINVAL ? 0 : err;
-    len = (size_t)(size - 1 - start);
+        return err;
+    len = (size_t)(end - 1 - start);
     buf_reset(&f->sealed);
     line = buf_reserve(&f->sealed, len + 1);
     if (line == NULL)
         return buf_error(&f->sealed);
     if (pread(f->fd, line, len, start) != (ssize_t)len)
         return -EIO;
-    if (chain_read(bytes_of(line, len), &seal) == 0)
+    *ret_start = start;
+    *ret = bytes_of(line, len);
+    return 0;
+}
+
+/** The hash of the last of @size bytes' lines; zero for an empty file, or for a last line that is
+ * not ours (verification reports that line). */
+static int read_last_hash(struct logfile *f, off_t size, uint8_t ret[static HASH_LEN])
+{
+    struct chain_seal seal;
+    struct bytes line;
+    off_t start;
+    int err;
+
+    memset(ret, 0, HASH_LEN);
+    if (size == 0)
+        return 0;
+    err = read_line_before(f, size, &start, &line);
+    if (err < 0)
+        return err == -EINVAL ? 0 : err;
+    if (chain_read(line, &seal) == 0)
         memcpy(ret, seal.hash, HASH_LEN);
     return 0;
+}
+
+static int resume_locked(struct logfile *f, bool *ret_stopped)
+{
+    static const char stop[] = "{\"kind\":\"stop\"";
+    struct chain_seal seal;
+    struct bytes line;
+    off_t end = 0;
+    int err = cut_torn_end(f->fd, &end);
+
+    *ret_stopped = false;
+    while (err == 0 && end > 0) {
+        err = read_line_before(f, end, &end, &line);
+        if (err < 0 || chain_read(line, &seal) < 0 || strcmp(seal.id, f->chain.id) != 0)
+            continue;
+        f->chain.seq = seal.seq;
+        memcpy(f->chain.head, seal.hash, HASH_LEN);
+        *ret_stopped = line.len > sizeof(stop) && memcmp(line.data, stop, sizeof(stop) - 1) == 0;
+        return 0;
+    }
+    return err;
 }
 
 static int seal_lines(struct logfile *f, struct bytes lines, const uint8_t after[static HASH_LEN],
@@ -332,6 +368,25 @@ static int append_locked(struct logfile *f, struct bytes lines)
     return 0;
 }
 
+static int lock(struct logfile *f)
+{
+    while (flock(f->fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+int logfile_resume(struct logfile *f, bool *ret_stopped)
+{
+    int err = lock(f);
+
+    if (err < 0)
+        return err;
+    err = resume_locked(f, ret_stopped);
+    (void)flock(f->fd, LOCK_UN); /* cannot fail for a lock that we hold */
+    return err;
+}
+
 int logfile_append(struct logfile *f, struct bytes lines, struct bytes *ret)
 {
     int err;
@@ -341,9 +396,9 @@ int logfile_append(struct logfile *f, struct bytes lines, struct bytes *ret)
         *ret = bytes_of(NULL, 0);
         return 0;
     }
-    while (flock(f->fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return -errno;
+    err = lock(f);
+    if (err < 0)
+        return err;
     err = append_locked(f, lines);
     (void)flock(f->fd, LOCK_UN); /* cannot fail for a lock that we hold */
     if (err == 0)

@@ -45,6 +45,11 @@ int logfile_open(struct logfile *f, const char *path, uint64_t chain_number,
                  struct why *why) MUST_USE;
 void logfile_close(struct logfile *f);
 
+/** logfile_resume() - Go on with the chain of a writer that was killed: find its last record.
+ * @ret_stopped: that record is a stop record. Errors: -errno; without a record of the chain it is
+ * new. */
+int logfile_resume(struct logfile *f, bool *ret_stopped) MUST_USE;
+
 /**
  * logfile_append() - Seal and write @count lines: @lines holds objects without their closing brace,
  * each followed by a newline. All or nothing: after an error the file and the chain are as before

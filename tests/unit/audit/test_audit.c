@@ -13,12 +13,15 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "audit/audit.h"
+#include "audit/auditor.h"
 #include "audit/chain.h"
+#include "audit/record.h"
 #include "base/io.h"
 
 static char dir[] = "/tmp/lattice-test-audit-XXXXXX";
@@ -202,6 +205,109 @@ START_TEST(torn_end_of_an_earlier_crash_is_cut_off)
 }
 END_TEST
 
+/** The writer, the keeper's only child; 0: between two. */
+static pid_t writer_of(const struct audit *a)
+{
+    char name[64];
+    struct buf text;
+    pid_t pid = 0;
+
+    (void)snprintf(name, sizeof(name), "/proc/%d/task/%d/children", audit_pid(a), audit_pid(a));
+    buf_init(&text, 4096);
+    if (io_read_file(name, &text, NULL) == 0)
+        pid = (pid_t)strtol(buf_text(&text), NULL, 10);
+    buf_done(&text);
+    return pid;
+}
+
+START_TEST(killed_writers_lose_and_repeat_nothing)
+{
+    /* 200 kills at changing moments in a flood; each record has its own name. */
+    struct audit_check check;
+    struct audit_reader *reader = NULL;
+    struct audit_entry entry;
+    unsigned kills = 0;
+    unsigned sent = 0;
+    struct audit *a;
+    unsigned seen = 0;
+
+    make_place();
+    a = start();
+    while (kills < 200) {
+        char name[16];
+        struct audit_record r = decision;
+        pid_t writer;
+
+        (void)snprintf(name, sizeof(name), "n%u", sent);
+        r.name = name;
+        ck_assert_int_eq(audit_emit(a, &r), 0);
+        sent++;
+        if (sent % 83 != 0 && sent % 7 != kills % 7)
+            continue;
+        if (sent % 3 == 0)
+            (void)poll(NULL, 0, (int)(kills % 8)); /* the moment of the kill */
+        writer = writer_of(a);
+        kills += writer > 0 && kill(writer, SIGKILL) == 0;
+    }
+    ck_assert_int_eq(audit_emit(a, &stop), 0);
+    ck_assert_int_eq(audit_stop(a), 0);
+    ck_assert_int_eq(audit_verify(path, false, &check, NULL), 0);
+    ck_assert_uint_eq(check.runs, 1);
+    ck_assert_uint_eq(check.records, sent + 1);
+    ck_assert_int_eq(audit_reader_open(path, 0, &reader, NULL), 0);
+    while (audit_reader_next(reader, &entry, NULL) == 1 && entry.record.kind == AUDIT_DECISION) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "n%u", seen++);
+        ck_assert_str_eq(entry.record.name, name);
+    }
+    ck_assert_uint_eq(seen, sent);
+    audit_reader_close(reader);
+    remove_place();
+}
+END_TEST
+
+START_TEST(successor_skips_what_its_predecessor_wrote_but_did_not_take)
+{
+    /* The moment between writing and taking out of the socket, played by hand: three of five
+     * waiting records are in the log already.  */
+    struct auditor_config config = {
+        .path = path, .identity = "box", .trace_id = "00", .root_span = "01", .chain_number = 5};
+    struct audit_check check;
+    struct buf message;
+    int records[2];
+    int status[2];
+
+    make_place();
+    buf_init(&message, 1024);
+    for (unsigned round = 0; round < 2; round++) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, records), 0);
+        ck_assert_int_eq(pipe(status), 0);
+        config.records_fd = records[1];
+        config.status_fd = status[1];
+        for (uint8_t number = 1; number <= (round == 0 ? 3 : 5); number++) {
+            const uint8_t header[AUDITOR_HEADER] = {number};
+
+            buf_reset(&message);
+            buf_add(&message, header, sizeof(header));
+            ck_assert_int_eq(record_encode(number == 3 ? &stop : &decision, &message), 0);
+            ck_assert_int_eq(send(records[0], message.data, message.len, 0), (ssize_t)message.len);
+        }
+        ck_assert_int_eq(shutdown(records[0], SHUT_WR), 0);
+        ck_assert_int_eq(auditor_write(&config, /*is_successor=*/round == 1), 0);
+        (void)close(records[0]);
+        (void)close(records[1]);
+        (void)close(status[0]);
+        (void)close(status[1]);
+    }
+    buf_done(&message);
+    ck_assert_int_eq(audit_verify(path, false, &check, NULL), 0);
+    ck_assert_uint_eq(check.runs, 1);
+    ck_assert_uint_eq(check.records, 6); /* 1 2 3 | 4 5 and the stop record that closes them */
+    remove_place();
+}
+END_TEST
+
 START_TEST(killed_auditor_makes_emit_fail_and_the_descriptor_readable)
 {
     struct audit *a;
@@ -212,7 +318,7 @@ START_TEST(killed_auditor_makes_emit_fail_and_the_descriptor_readable)
     p = (struct pollfd){.fd = audit_fd(a), .events = POLLIN};
     ck_assert_int_eq(audit_emit(a, &decision), 0);
     ck_assert_int_eq(poll(&p, 1, 0), 0);
-    ck_assert_int_eq(kill(audit_pid(a), SIGKILL), 0);
+    ck_assert_int_eq(kill(-audit_pid(a), SIGKILL), 0);
     ck_assert_int_eq(poll(&p, 1, 5000), 1);
     ck_assert_int_eq(audit_emit(a, &decision), -EPIPE);
     ck_assert_int_eq(audit_stop(a), -EIO);
@@ -228,11 +334,11 @@ START_TEST(stopped_auditor_makes_emit_time_out_instead_of_hang)
 
     make_place();
     a = start();
-    ck_assert_int_eq(kill(audit_pid(a), SIGSTOP), 0);
+    ck_assert_int_eq(kill(-audit_pid(a), SIGSTOP), 0);
     for (unsigned i = 0; i < 100000 && err == 0; i++)
         err = audit_emit(a, &decision);
     ck_assert_int_eq(err, -ETIMEDOUT);
-    ck_assert_int_eq(kill(audit_pid(a), SIGCONT), 0);
+    ck_assert_int_eq(kill(-audit_pid(a), SIGCONT), 0);
     do
         err = audit_emit(a, &decision);
     while (err == -ETIMEDOUT);
@@ -293,7 +399,7 @@ START_TEST(file_at_its_size_limit_fails_emits_and_recovers)
 
     make_place();
     a = start();
-    if (prlimit(audit_pid(a), RLIMIT_FSIZE, &limit, NULL) < 0) {
+    if (prlimit(writer_of(a), RLIMIT_FSIZE, &limit, NULL) < 0) {
         /* Not dumpable: another process of the same user may not. Set it before the fork instead.
          */
         ck_assert_int_eq(audit_stop(a), 0);
@@ -310,7 +416,7 @@ START_TEST(file_at_its_size_limit_fails_emits_and_recovers)
     ck_assert_int_eq(err, -EFBIG);
     facts = read_log();
     ck_assert(facts.ends_whole && facts.is_chained);
-    if (prlimit(audit_pid(a), RLIMIT_FSIZE, &none, NULL) < 0) {
+    if (prlimit(writer_of(a), RLIMIT_FSIZE, &none, NULL) < 0) {
         ck_assert_int_eq(audit_stop(a), -EFBIG);
         remove_place();
         return;
@@ -489,6 +595,8 @@ static const struct suite_test tests[] = {
     SUITE_TEST(second_run_continues_the_file_after_the_first),
     SUITE_TEST(two_auditors_on_one_file_do_not_mix_lines),
     SUITE_TEST(torn_end_of_an_earlier_crash_is_cut_off),
+    SUITE_SLOW(killed_writers_lose_and_repeat_nothing, 60),
+    SUITE_TEST(successor_skips_what_its_predecessor_wrote_but_did_not_take),
     SUITE_TEST(killed_auditor_makes_emit_fail_and_the_descriptor_readable),
     SUITE_TEST(stopped_auditor_makes_emit_time_out_instead_of_hang),
     SUITE_TEST(killed_supervisor_leaves_whole_lines_and_a_stop_record),

@@ -41,6 +41,12 @@ struct call_row {
     enum verdict verdict;
 };
 
+#if defined(__x86_64__)
+#define V_X86_ALLOW V_ALLOW
+#else
+#define V_X86_ALLOW V_ENOSYS
+#endif
+
 static const struct call_row calls[] = {
 #define SYSCALL(n, number_, v) {.name = #n, .number = (number_), .verdict = V_##v},
 #include "sandbox/syscalls.def"

@@ -366,12 +366,15 @@ static void close_and_forget(int *fd)
 
 void spawn_done(struct spawned *s)
 {
+    int status = 0;
+
     if (s == NULL || s->shared == NULL)
         return;
     close_and_forget(&s->event_fd); /* the guardian now ends the agent, and itself */
-    while (s->guardian_pid > 0 && waitpid(s->guardian_pid, NULL, 0) < 0 && errno == EINTR)
+    while (s->guardian_pid > 0 && waitpid(s->guardian_pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    spawn_kill_all(s); /* nothing, unless the guardian was killed */
+    if (s->guardian_pid > 0 && WIFSIGNALED(status))
+        spawn_kill_all(s); /* it could not do its work */
     close_and_forget(&s->notify_fd);
     close_and_forget(&s->pidfd);
     close_and_forget(&s->guardian_pidfd);

@@ -5,101 +5,30 @@
  */
 #include "sandbox/spawn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/seccomp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/own.h"
+#include "tests/support/agent_run.h"
 #include "tests/support/suite.h"
 
-#define TEXT_CAP   1024
-#define T(literal) ((char *)(uintptr_t)(literal)) /* argv wants char * */
+/* Of the test that runs in this process. */
+static struct agent_run last;
 
-static char *const test_env[] = {T("PATH=/usr/bin:/bin:/usr/sbin:/sbin"), NULL};
-
-/** Answer one trapped call: EACCES. Returns its number. */
-static int refuse_one(int notify_fd)
+static struct agent_run *run_argv(char *const *argv)
 {
-    struct seccomp_notif call = {0};
-    struct seccomp_notif_resp answer = {0};
-
-    if (ioctl(notify_fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
-        return -1;
-    answer.id = call.id;
-    answer.error = -EACCES;
-    (void)ioctl(notify_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: the caller is gone */
-    return call.data.nr;
+    agent_run(argv, &last);
+    return &last;
 }
 
-/** Serve until the agent has ended; returns the status. @ret_traps counts answered calls. */
-static int serve(struct spawned *s, unsigned *ret_traps, struct why *why)
+static struct agent_run *run_shell(const char *script)
 {
-    struct spawn_event event;
-
-    for (;;) {
-        struct pollfd p[] = {{.fd = s->notify_fd, .events = POLLIN},
-                             {.fd = s->event_fd, .events = POLLIN}};
-
-        ck_assert_int_ge(poll(p, 2, -1), 0);
-        if ((p[0].revents & POLLIN) != 0 && refuse_one(s->notify_fd) >= 0 && ret_traps != NULL)
-            (*ret_traps)++;
-        if (p[1].revents != 0 && spawn_read_event(s, &event, why) == 0 && event.kind == SPAWN_ENDED)
-            return event.status;
-    }
-}
-
-struct run {
-    int status;
-    unsigned traps;
-    char out[TEXT_CAP]; /* standard output and error */
-    struct why why;
-};
-
-static struct run run_argv(char *const *argv)
-{
-    struct run r = {0};
-    struct spawn_config config = {.argv = argv, .envp = test_env};
-    struct spawned s;
-    FILE *file = tmpfile();
-    int old[2] = {dup(1), dup(2)};
-    size_t got;
-    int err;
-
-    (void)fflush(NULL);
-    ck_assert(dup2(fileno(file), 1) == 1 && dup2(fileno(file), 2) == 2);
-    err = spawn_agent(&config, &s, &r.why);
-    ck_assert(dup2(old[0], 1) == 1 && dup2(old[1], 2) == 2);
-    (void)close(old[0]);
-    (void)close(old[1]);
-    ck_assert_msg(err == 0, "spawn_agent: %d %s", err, r.why.text);
-    spawn_go(&s);
-    r.status = serve(&s, &r.traps, &r.why);
-    spawn_done(&s);
-    rewind(file);
-    got = fread(r.out, 1, sizeof(r.out) - 1, file);
-    r.out[got] = '\0';
-    (void)fclose(file);
-    return r;
-}
-
-static struct run run_shell(const char *script)
-{
-    char *argv[] = {T("sh"), T("-c"), T(script), NULL};
-
-    return run_argv(argv);
+    agent_run_shell(script, &last);
+    return &last;
 }
 
 /** The agent's exit status, or 128 plus the signal that ended it, is passed on. */
@@ -107,10 +36,10 @@ START_TEST(spawn_exit_status_is_passed_on)
 {
     unsigned fds = suite_open_fds();
 
-    ck_assert_int_eq(run_shell("exit 0").status, 0);
-    ck_assert_int_eq(run_shell("exit 7").status, 7);
-    ck_assert_int_eq(run_shell("kill -TERM $$").status, 128 + SIGTERM);
-    ck_assert_int_eq(run_shell("kill -KILL $$").status, 128 + SIGKILL);
+    ck_assert_int_eq(run_shell("exit 0")->status, 0);
+    ck_assert_int_eq(run_shell("exit 7")->status, 7);
+    ck_assert_int_eq(run_shell("kill -TERM $$")->status, 128 + SIGTERM);
+    ck_assert_int_eq(run_shell("kill -KILL $$")->status, 128 + SIGKILL);
     ck_assert_uint_eq(suite_open_fds(), fds);
 }
 END_TEST
@@ -118,20 +47,20 @@ END_TEST
 /** Not found is 127, not executable is 126, each with a reason; nothing else gives a reason. */
 START_TEST(spawn_exec_errors_are_told_apart)
 {
-    char *missing[] = {T("no-such-program-here"), NULL};
-    char *not_executable[] = {T("/etc/passwd"), NULL};
-    char *missing_path[] = {T("/no/such/program"), NULL};
-    struct run r = run_argv(missing);
+    char *missing[] = {ARG("no-such-program-here"), NULL};
+    char *not_executable[] = {ARG("/etc/passwd"), NULL};
+    char *missing_path[] = {ARG("/no/such/program"), NULL};
+    struct agent_run *r = run_argv(missing);
 
-    ck_assert_int_eq(r.status, 127);
-    ck_assert_ptr_nonnull(strstr(r.why.text, "not found"));
-    ck_assert_int_eq(run_argv(missing_path).status, 127);
+    ck_assert_int_eq(r->status, 127);
+    ck_assert_ptr_nonnull(strstr(r->why.text, "not found"));
+    ck_assert_int_eq(run_argv(missing_path)->status, 127);
     r = run_argv(not_executable);
-    ck_assert_int_eq(r.status, 126);
-    ck_assert_ptr_nonnull(strstr(r.why.text, "Permission denied"));
+    ck_assert_int_eq(r->status, 126);
+    ck_assert_ptr_nonnull(strstr(r->why.text, "Permission denied"));
     r = run_shell("exit 127");
-    ck_assert_int_eq(r.status, 127);
-    ck_assert_str_eq(r.why.text, "");
+    ck_assert_int_eq(r->status, 127);
+    ck_assert_str_eq(r->why.text, "");
 }
 END_TEST
 
@@ -139,13 +68,13 @@ END_TEST
 START_TEST(c1_inherited_descriptors_are_closed)
 {
     int pair[2];
-    struct run r;
+    struct agent_run *r;
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     ck_assert_int_eq(dup2(pair[0], 7), 7);
     ck_assert_int_eq(dup2(pair[1], 700), 700);
     r = run_shell("ls /proc/self/fd | tr '\\n' ' '");
-    ck_assert_str_eq(r.out, "0 1 2 3 "); /* 3: ls reading the directory */
+    ck_assert_str_eq(r->out, "0 1 2 3 "); /* 3: ls reading the directory */
     (void)close(7);
     (void)close(700);
     (void)close(pair[0]);
@@ -156,8 +85,8 @@ END_TEST
 /** A network socket as standard input is refused before anything starts. */
 START_TEST(c1_network_socket_as_stdio_is_refused)
 {
-    char *argv[] = {T("true"), NULL};
-    struct spawn_config config = {.argv = argv, .envp = test_env};
+    char *argv[] = {ARG("true"), NULL};
+    struct spawn_config config = {.argv = argv, .envp = agent_env()};
     struct spawned s;
     struct why why;
     int sock = socket(AF_INET, SOCK_STREAM, 0);
@@ -175,28 +104,28 @@ END_TEST
 /** The status file of the agent shows every wall that needs no kernel feature. */
 START_TEST(spawn_agent_has_no_privilege)
 {
-    struct run r = run_shell("grep -E 'Cap|NoNew|Seccomp:' /proc/self/status");
+    struct agent_run *r = run_shell("grep -E 'Cap|NoNew|Seccomp:' /proc/self/status");
 
-    ck_assert_ptr_nonnull(strstr(r.out, "CapPrm:\t0000000000000000"));
-    ck_assert_ptr_nonnull(strstr(r.out, "CapEff:\t0000000000000000"));
-    ck_assert_ptr_nonnull(strstr(r.out, "CapInh:\t0000000000000000"));
-    ck_assert_ptr_nonnull(strstr(r.out, "CapAmb:\t0000000000000000"));
-    ck_assert_ptr_nonnull(strstr(r.out, "NoNewPrivs:\t1"));
-    ck_assert_ptr_nonnull(strstr(r.out, "Seccomp:\t2"));
+    ck_assert_ptr_nonnull(strstr(r->out, "CapPrm:\t0000000000000000"));
+    ck_assert_ptr_nonnull(strstr(r->out, "CapEff:\t0000000000000000"));
+    ck_assert_ptr_nonnull(strstr(r->out, "CapInh:\t0000000000000000"));
+    ck_assert_ptr_nonnull(strstr(r->out, "CapAmb:\t0000000000000000"));
+    ck_assert_ptr_nonnull(strstr(r->out, "NoNewPrivs:\t1"));
+    ck_assert_ptr_nonnull(strstr(r->out, "Seccomp:\t2"));
     if (geteuid() == 0)
-        ck_assert_ptr_nonnull(strstr(r.out, "CapBnd:\t0000000000000000"));
+        ck_assert_ptr_nonnull(strstr(r->out, "CapBnd:\t0000000000000000"));
 }
 END_TEST
 
 /** What the first process leaves running, daemonised or not, is ended with it. */
 START_TEST(spawn_leftovers_are_ended)
 {
-    struct run r = run_shell("sleep 1000 & echo $!; setsid sleep 1000 & echo $!;"
-                             "sh -c 'setsid sh -c \"sleep 1000\" & echo $!'");
-    char *line = r.out;
+    struct agent_run *r = run_shell("sleep 1000 & echo $!; setsid sleep 1000 & echo $!;"
+                                    "sh -c 'setsid sh -c \"sleep 1000\" & echo $!'");
+    char *line = r->out;
     unsigned pids = 0;
 
-    ck_assert_int_eq(r.status, 0);
+    ck_assert_int_eq(r->status, 0);
     for (; *line != '\0'; line = strchr(line, '\n') + 1) {
         pid_t pid = (pid_t)strtol(line, NULL, 10);
 
@@ -211,10 +140,10 @@ END_TEST
 /** The agent's signal mask and dispositions are the caller's, not the supervisor's. */
 START_TEST(spawn_signals_are_restored)
 {
-    char *argv[] = {T("sh"), T("-c"), T("kill -PIPE $$; exit 3"), NULL};
+    char *argv[] = {ARG("sh"), ARG("-c"), ARG("kill -PIPE $$; exit 3"), NULL};
     sigset_t mask, blocked, pipe_only;
     struct spawn_config config = {
-        .argv = argv, .envp = test_env, .signal_mask = &mask, .default_signals = &pipe_only};
+        .argv = argv, .envp = agent_env(), .signal_mask = &mask, .default_signals = &pipe_only};
     struct spawned s;
     struct why why;
 
@@ -226,7 +155,7 @@ START_TEST(spawn_signals_are_restored)
     ck_assert(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     ck_assert_int_eq(spawn_agent(&config, &s, &why), 0);
     spawn_go(&s);
-    ck_assert_int_eq(serve(&s, NULL, &why), 128 + SIGPIPE);
+    ck_assert_int_eq(agent_serve(&s, NULL, &why), 128 + SIGPIPE);
     spawn_done(&s);
 }
 END_TEST
@@ -234,8 +163,8 @@ END_TEST
 /** A stop and a continuation are reported; a signal passed on arrives. */
 START_TEST(spawn_stop_and_continue_are_reported)
 {
-    char *argv[] = {T("sleep"), T("1000"), NULL};
-    struct spawn_config config = {.argv = argv, .envp = test_env};
+    char *argv[] = {ARG("sleep"), ARG("1000"), NULL};
+    struct spawn_config config = {.argv = argv, .envp = agent_env()};
     static const struct {
         int signal;
         enum spawn_event_kind kind;
@@ -265,14 +194,14 @@ END_TEST
 /** A guardian killed by force takes the agent with it, and the supervisor is told. */
 START_TEST(spawn_guardian_lost_ends_the_agent)
 {
-    char *argv[] = {T("sh"), T("-c"), T("setsid sleep 1000 & echo $! >&3; wait"), NULL};
-    struct spawn_config config = {.argv = argv, .envp = test_env};
+    char *argv[] = {ARG("sh"), ARG("-c"), ARG("setsid sleep 1000 & echo $! >&3; wait"), NULL};
+    struct spawn_config config = {.argv = argv, .envp = agent_env()};
     struct spawn_event event;
     struct spawned s;
     struct pollfd p;
     struct why why;
 
-    argv[2] = T("setsid sleep 1000 & wait");
+    argv[2] = ARG("setsid sleep 1000 & wait");
     ck_assert_int_eq(spawn_agent(&config, &s, &why), 0);
     spawn_go(&s);
     p = (struct pollfd){.fd = s.event_fd, .events = POLLIN};
@@ -291,11 +220,12 @@ END_TEST
 /** Trapped calls reach the supervisor, from grandchildren too. */
 START_TEST(spawn_socket_calls_are_trapped)
 {
-    struct run r = run_shell("python3 -c 'import socket; socket.socket()' 2>&1; "
-                             "sh -c 'python3 -c \"import socket; socket.socket(16, 3)\" 2>&1'");
+    struct agent_run *r =
+        run_shell("python3 -c 'import socket; socket.socket()' 2>&1; "
+                  "sh -c 'python3 -c \"import socket; socket.socket(16, 3)\" 2>&1'");
 
-    ck_assert_uint_ge(r.traps, 2);
-    ck_assert_ptr_nonnull(strstr(r.out, "Permission denied"));
+    ck_assert_uint_ge(r->traps, 2);
+    ck_assert_ptr_nonnull(strstr(r->out, "Permission denied"));
 }
 END_TEST
 

@@ -193,8 +193,7 @@ void net_done(struct net *n)
         for (unsigned j = 0; j < node->conf.peer_count; j++)
             free(node->conf.peers[j].allowed_ips);
         free(node->conf.peers);
-        for (unsigned j = 0; j < node->delivered_count; j++)
-            free(node->delivered[j].data);
+        net_forget(n, i);
         for (unsigned j = 0; j < ARRAY_COUNT(node->last_sent); j++)
             free(node->last_sent[j].data);
     }
@@ -322,6 +321,13 @@ unsigned net_got(struct net *n, unsigned i, enum ip_family v, unsigned from, uns
                         bytes_of(n->packet, len)))
             count++;
     return count;
+}
+
+void net_forget(struct net *n, unsigned i)
+{
+    for (unsigned j = 0; j < n->nodes[i].delivered_count; j++)
+        free(n->nodes[i].delivered[j].data);
+    n->nodes[i].delivered_count = 0;
 }
 
 struct wg_peer_id net_peer(const struct net *n, unsigned of, unsigned peer)

@@ -107,6 +107,8 @@ enum wg_drop net_send(struct net *n, enum ip_family v, unsigned from, unsigned t
 /** net_got() - How often node @i got exactly that packet. */
 unsigned net_got(struct net *n, unsigned i, enum ip_family v, unsigned from, unsigned to,
                  uint32_t tag, size_t len);
+/** net_forget() - Forget what node @i was delivered. */
+void net_forget(struct net *n, unsigned i);
 struct wg_peer_id net_peer(const struct net *n, unsigned of, unsigned peer);
 /** net_stats() - Of the peer @peer at node @of. */
 struct wg_peer_stats net_stats(const struct net *n, unsigned of, unsigned peer);

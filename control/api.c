@@ -33,7 +33,7 @@ static const struct route {
     unsigned roles;   /* enum role, or 0: anybody */
     unsigned flags;
     void (*run)(struct call *call);
-    const char *query[4];
+    const char *query[6];
 } routes[] = {
 #define API "/api/v1"
 #define ISO API "/agent-isolation"
@@ -53,6 +53,20 @@ static const struct route {
     {"GET", ISO "/self", ROLE_AGENT, 0, agents_self, {"wait"}},
     {"POST", ISO "/delegate", ROLE_AGENT, HAS_BODY | WRITES | CREATES, agents_delegate, {0}},
     {"POST", API "/agents/tools/call", ROLE_AGENT, HAS_BODY, tools_call, {0}},
+    {"GET",
+     ISO "/audit/traces",
+     ROLE_ADMIN,
+     0,
+     traces_list,
+     {"agentId", "from", "to", "limit", "cursor"}},
+    {"GET", ISO "/audit/traces/:id", ROLE_ADMIN, 0, traces_show, {0}},
+    {"GET", ISO "/audit/agents/:id/calltree", ROLE_ADMIN, 0, traces_call_tree, {0}},
+    {"GET",
+     ISO "/flow-events",
+     ROLE_ADMIN,
+     0,
+     traces_flows,
+     {"traceId", "agentId", "from", "to", "limit", "cursor"}},
     {"GET", API "/gateway/peers", ROLE_GATEWAY | ROLE_ADMIN, 0, peers_list, {"wait"}},
     {"PUT", API "/gateway", ROLE_GATEWAY | ROLE_ADMIN, HAS_BODY | WRITES, peers_announce, {0}},
     {"GET", API "/discovery", 0, 0, system_discovery, {0}},

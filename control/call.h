@@ -51,6 +51,7 @@ struct control {
     struct store *store;
     struct keyring *keys;
     struct http_server *http;
+    struct audit_store *traces; /* projection of the records, for queries */
     uint8_t admin_hash[HASH_LEN];
     uint8_t gateway_hash[HASH_LEN];
     char admin_path[1024];
@@ -148,6 +149,10 @@ void tokens_remove(struct call *call);
 void tools_call(struct call *call);
 void peers_list(struct call *call);
 void peers_announce(struct call *call);
+void traces_list(struct call *call);
+void traces_show(struct call *call);
+void traces_call_tree(struct call *call);
+void traces_flows(struct call *call);
 void system_discovery(struct call *call);
 void system_jwks(struct call *call);
 void system_health(struct call *call);

@@ -114,7 +114,10 @@ static int open_data(struct control *c, struct why *why)
         (err = load_secret(c->gateway_path, "lt-gateway-", c->gateway_hash, why)) < 0 ||
         (err = keyring_open(c->config.data_dir, &c->keys, why)) < 0)
         return err;
-    return store_open(path, &c->store, why);
+    err = store_open(path, &c->store, why);
+    if (err < 0 || (err = data_path(c, "traces.db", path, sizeof(path), why)) < 0)
+        return err;
+    return audit_store_open(path, &c->traces, why);
 }
 
 static int start_http(struct control *c, struct why *why)
@@ -180,6 +183,7 @@ void control_free(struct control *c)
     http_server_free(c->http);
     loop_timer_clear(c->config.loop, &c->expiry);
     loop_timer_clear(c->config.loop, &c->waiters_timer);
+    audit_store_close(c->traces);
     store_close(c->store);
     keyring_free(c->keys);
     replays_free(c->replays);

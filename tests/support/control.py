@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A latticed of the test's own, and a small HTTP client that says exactly which bytes are sent."""
+import atexit
 import base64
 import http.client
 import json
@@ -45,6 +46,7 @@ class Latticed:
         self.options = options
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lattice-control-"))
         self.process = None
+        atexit.register(self.done)
         self.start()
         self.admin = (self.dir / "data/admin-token").read_text().strip()
         self.gateway = (self.dir / "data/gateway-token").read_text().strip()
@@ -66,9 +68,10 @@ class Latticed:
         return self.process.wait(timeout=30)
 
     def done(self):
-        if self.process.poll() is None:
-            self.stop()
-        shutil.rmtree(self.dir)
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def connection(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -68,6 +68,7 @@ static int identify(struct session *s, struct trap *t, int *ret_owned)
             return 0;
         if (err < 0)
             return err == -EBADF ? -EBADF : -EACCES;
+        t->inode = inode;
         t->sock = vsock_find(s->sockets, inode);
         if (t->sock != NULL)
             t->fd = t->sock->kept_fd;
@@ -77,6 +78,7 @@ static int identify(struct session *s, struct trap *t, int *ret_owned)
     if (*ret_owned < 0)
         return *ret_owned == -EBADF ? -EBADF : -EACCES;
     if (fstat(*ret_owned, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        t->inode = st.st_ino;
         t->sock = vsock_find(s->sockets, st.st_ino);
         t->fd = *ret_owned;
     }

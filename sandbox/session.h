@@ -20,6 +20,7 @@
 #include "sandbox/inject.h"
 #include "sandbox/notify.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/sys_unix.h"
 #include "sandbox/vsock.h"
 
 /** Let the kernel run the call: only where nothing pointed to was judged (dispatch.c lists where).
@@ -52,6 +53,7 @@ struct session {
     struct agents agents;
     struct rendezvous rendezvous;
     struct unix_diag diag;
+    struct unix_inside unix_inside;
     struct rng rng;
     struct vsock_table *sockets;
     struct flow_info *flow_infos;
@@ -74,6 +76,7 @@ struct session {
 struct trap {
     struct call call;
     struct vsock *sock; /* NULL: a socket of the kernel's (AF_UNIX), or not about one */
+    uint64_t inode;     /* of the socket behind the call's descriptor; 0: not a socket */
     int fd;          /* our duplicate of the agent's descriptor; borrowed; -1 where not available */
     bool is_resumed; /* it was held before */
     struct mono deadline; /* of a call that was held; MONO_NEVER otherwise */

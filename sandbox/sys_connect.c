@@ -482,7 +482,7 @@ int64_t sys_connect(struct session *s, struct trap *t)
     int err;
 
     if (t->sock == NULL)
-        return CALL_CONTINUE;
+        return unix_connect(s, t);
     err = sockaddr_read(s, t, t->call.arg[1], t->call.arg[2], &raw, &len);
     if (err < 0)
         return err;

@@ -199,9 +199,12 @@ static int64_t send_packet(struct session *s, struct trap *t, const struct messa
 int64_t sys_sendto(struct session *s, struct trap *t)
 {
     struct message m;
+    int err;
 
-    if (t->sock == NULL)
-        return CALL_CONTINUE;
+    if (t->sock == NULL) {
+        err = unix_may_send(s, t, t->call.arg[4], t->call.arg[5]);
+        return err < 0 ? err : CALL_CONTINUE;
+    }
     message_of_call(t, &m);
     return t->sock->kind == VSOCK_TCP ? send_stream(s, t, &m) : send_packet(s, t, &m);
 }
@@ -211,8 +214,10 @@ int64_t sys_sendmsg(struct session *s, struct trap *t)
     struct message m;
     int64_t n;
 
-    if (t->sock == NULL)
-        return CALL_CONTINUE;
+    if (t->sock == NULL) {
+        n = unix_may_send_messages(s, t, t->call.arg[1], 1);
+        return n < 0 ? n : CALL_CONTINUE;
+    }
     n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
     if (n == 0 && t->sock->kind != VSOCK_TCP)
         n = send_packet(s, t, &m);
@@ -231,7 +236,11 @@ int64_t sys_sendmmsg(struct session *s, struct trap *t)
     unsigned done = 0;
     int64_t n = 0;
 
-    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
+    if (t->sock == NULL) {
+        n = unix_may_send_messages(s, t, t->call.arg[1], count);
+        return n < 0 ? n : CALL_CONTINUE;
+    }
+    if (t->sock->kind == VSOCK_TCP)
         return CALL_CONTINUE;
     for (; done < count && n >= 0; done++) {
         uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);

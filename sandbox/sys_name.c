@@ -27,8 +27,10 @@ int64_t sys_bind(struct session *s, struct trap *t)
     unsigned len;
     int err;
 
-    if (v == NULL)
-        return CALL_CONTINUE;
+    if (v == NULL) {
+        unix_note_bound(s, t);
+        return CALL_CONTINUE; /* any name may be bound */
+    }
     err = sockaddr_read(s, t, t->call.arg[1], t->call.arg[2], &raw, &len);
     if (err < 0)
         return err;

@@ -119,15 +119,18 @@ START_TEST(a10_no_survivor_of_a_killed_supervisor)
         int ready;
         pid_t pid = start_supervisor(&ready);
 
+        if (i % 10 == 0) /* now and then when all of it stands for certain */
+            stood += read(ready, &byte, 1) == 1 ? 1 : 0;
         (void)ppoll(&never, 1, &delay, NULL);
         ck_assert_int_eq(kill(pid, SIGKILL), 0);
         ck_assert_uint_ge(wait_for_all(), 1);
-        stood += read(ready, &byte, 1) == 1 ? 1 : 0; /* and the crowd holds the pipe no more */
+        if (i % 10 != 0)
+            stood += read(ready, &byte, 1) == 1 ? 1 : 0; /* and the crowd holds the pipe no more */
         (void)close(ready);
     }
     printf("kill storm: %d supervisors killed, %u with the crowd already standing\n", STORMS,
            stood);
-    ck_assert_uint_gt(stood, 0);
+    ck_assert_uint_ge(stood, STORMS / 10);
 }
 END_TEST
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which AF_UNIX sockets the agent may speak to: those of the sandbox. Host daemons (docker.sock,
+ * buses, agents of ssh and gpg, X11, syslog) would act for it outside, with the user's rights.
+ */
+#ifndef SANDBOX_SYS_UNIX_H
+#define SANDBOX_SYS_UNIX_H
+
+#include <stdint.h>
+
+#include "base/must.h"
+
+struct session;
+struct trap;
+
+#define UNIX_INSIDE_MAX                                                                            \
+    8192u /* bound sockets that are remembered; the oldest are forgotten (refused) */
+
+/** Inode numbers of the kernel's sockets that were bound inside. */
+struct unix_inside {
+    uint32_t inodes[UNIX_INSIDE_MAX]; /* 0: empty */
+    uint32_t next;
+};
+
+/** unix_note_bound() - The agent binds this socket: whoever connects to it stays inside. */
+void unix_note_bound(struct session *s, const struct trap *t);
+/** unix_connect() - connect(2) on a socket of the kernel's: judged and performed on a copy of the
+ * address. Returns the call's result, or CALL_CONTINUE where descriptors cannot be duplicated. */
+int64_t unix_connect(struct session *s, struct trap *t);
+/** unix_may_send() - A message names its destination: 0, or -errno to refuse it with. */
+int unix_may_send(struct session *s, const struct trap *t, uint64_t addr, uint64_t len) MUST_USE;
+/** unix_may_send_message() - The same for @count struct mmsghdr at @at; for sendmsg(2) @count is 1.
+ */
+int unix_may_send_messages(struct session *s, const struct trap *t, uint64_t at,
+                           unsigned count) MUST_USE;
+
+#endif

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Promise (C3): daemons of the host that listen on AF_UNIX sockets, by path, by link, by abstract name
+# or for datagrams, are out of the agent's reach; sockets of the sandbox's own work. Each knock is
+# first made outside, where the daemon hears it.
+. "$(dirname "$0")/../support/live.sh"
+live_enter "$@"
+
+peer=$LIVE_SUPPORT/unix_peer.py
+name=lattice-test-$$
+visits() { grep -c '^visit$' "$live_dir/daemon"; }
+
+mkfifo "$live_dir/tmp/line"
+chmod 666 "$live_dir/tmp/line"
+live_user client /usr/bin/python3 "$peer" daemon "$live_dir/tmp" "$name" 2>&1 |
+    tee "$live_dir/daemon" >"$live_dir/tmp/line" &
+live_pids+=($!)
+exec 8<"$live_dir/tmp/line"
+read -r -t "$LIVE_WAIT_S" ready <&8
+equal "the daemon is ready" ready "$ready"
+
+live_user client /usr/bin/python3 "$peer" visit "$live_dir/tmp" "$name" >"$live_dir/outside" 2>&1
+equal "outside, all is reachable" 9 "$(grep -c ' ok$' "$live_dir/outside")"
+for _ in 1 2 3 4 5; do read -r -t "$LIVE_WAIT_S" _ <&8; done
+equal "outside, the daemon heard every knock" 5 "$(visits)"
+
+# inside WHAT WRAPPER…: the same behind the walls.
+inside() {
+    local what=$1
+    shift
+    live_user client "$@" "$LATTICE" sandbox start --offline --audit-log "$live_dir/tmp/records" -- \
+        /usr/bin/python3 "$peer" visit "$live_dir/tmp" "$name" >"$live_dir/inside" 2>&1
+    equal "$what: no daemon of the host is reachable" 5 \
+        "$(grep -c '^host-.* Connection refused$' "$live_dir/inside")" || cat "$live_dir/inside"
+    equal "$what: the sandbox's own sockets are" 4 "$(grep -c '^own-.* ok$' "$live_dir/inside")" ||
+        cat "$live_dir/inside"
+    contains "$what: a missing path is missing" '^missing No such file' "$live_dir/inside"
+    equal "$what: the daemon heard nothing" 5 "$(visits)"
+}
+inside "sandbox"
+helpers=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}
+inside "as in Docker" "$helpers/dockerlike" --
+live_done

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""unix_peer.py daemon DIR NAME: listen on AF_UNIX sockets as host daemons do; a line for each visit.
+unix_peer.py visit DIR NAME: knock on them, and on sockets of our own; a line for each knock."""
+import os
+import select
+import socket
+import sys
+
+mode, directory, name = sys.argv[1:4]
+stream_path, dgram_path = directory + "/host.sock", directory + "/host.dgram"
+abstract = "\0" + name
+
+
+def bound(address, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_UNIX, kind)
+    s.bind(address)
+    if kind == socket.SOCK_STREAM:
+        s.listen()
+    return s
+
+
+def knock(what, address, kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_UNIX, kind) as s:
+        try:
+            if kind == socket.SOCK_STREAM:
+                s.connect(address)
+            else:
+                s.sendto(b"x", address)
+            print(what, "ok", flush=True)
+        except OSError as e:
+            print(what, e.strerror, flush=True)
+
+
+if mode == "daemon":
+    streams = [bound(stream_path), bound(abstract)]
+    dgram = bound(dgram_path, socket.SOCK_DGRAM)
+    print("ready", flush=True)
+    while True:
+        for s in select.select(streams + [dgram], [], [])[0]:
+            print("visit", flush=True)
+            s.recv(9) if s is dgram else s.accept()[0].close()
+
+os.chdir(directory)
+knock("host-path", stream_path)
+knock("host-relative", "host.sock")
+knock("host-abstract", abstract)
+knock("host-dgram", dgram_path, socket.SOCK_DGRAM)
+os.symlink(stream_path, "link")
+knock("host-link", "link")
+os.unlink("link")
+own = bound(directory + "/own.sock")
+knock("own-path", directory + "/own.sock")
+knock("own-relative", "own.sock")
+own_abstract = bound("\0own" + str(os.getpid()))
+knock("own-abstract", "\0own" + str(os.getpid()))
+own_dgram = bound(directory + "/own.dgram", socket.SOCK_DGRAM)
+knock("own-dgram", directory + "/own.dgram", socket.SOCK_DGRAM)
+knock("missing", directory + "/missing")
+for entry in ("own.sock", "own.dgram"):
+    os.unlink(entry)

@@ -25,5 +25,5 @@ if(LATTICE_WERROR)
 endif()
 # Sanitizers change what the flow analysis sees; its guesses are checked in the other builds.
 if(LATTICE_SANITIZE)
-    target_compile_options(lattice_warnings INTERFACE -Wno-null-dereference -Wno-error=frame-larger-than=8192)
+    target_compile_options(lattice_warnings INTERFACE -Wno-null-dereference -Wno-error=frame-larger-than=)
 endif()

@@ -283,6 +283,30 @@ int agent_write(struct agents *a, pid_t tid, struct agent_ptr to, const void *da
     return len == 0 ? 0 : write_some(a, tid, to.addr, data, len);
 }
 
+int agent_write_pair(struct agents *a, pid_t tid, struct agent_ptr to_a, const void *data_a,
+                     size_t len_a, struct agent_ptr to_b, const void *data_b, size_t len_b)
+{
+    const struct iovec local[2] = {
+        {.iov_base = (void *)(uintptr_t)data_a, .iov_len = len_a}, /* only read */
+        {.iov_base = (void *)(uintptr_t)data_b, .iov_len = len_b},
+    };
+    const struct iovec remote[2] = {
+        {.iov_base = (void *)(uintptr_t)to_a.addr, .iov_len = len_a}, /* the agent's */
+        {.iov_base = (void *)(uintptr_t)to_b.addr, .iov_len = len_b},
+    };
+    ssize_t done;
+    int err;
+
+    if (a->can_vm) {
+        done = process_vm_writev(tid, local, 2, remote, 2, 0);
+        if (done < 0)
+            return -errno;
+        return (size_t)done == len_a + len_b ? 0 : -EFAULT;
+    }
+    err = agent_write(a, tid, to_a, data_a, len_a);
+    return err < 0 ? err : agent_write(a, tid, to_b, data_b, len_b);
+}
+
 int agent_read_iov(struct agents *a, pid_t tid, struct agent_ptr vec, size_t count,
                    struct iovec *ret, size_t *ret_total)
 {

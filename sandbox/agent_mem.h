@@ -56,6 +56,12 @@ int agent_read(struct agents *a, pid_t tid, struct agent_ptr from, void *ret, si
 int agent_write(struct agents *a, pid_t tid, struct agent_ptr to, const void *data,
                 size_t len) MUST_USE;
 
+/** agent_write_pair() - Two writes in one call. Errors as agent_read(); part may then be written.
+ */
+int agent_write_pair(struct agents *a, pid_t tid, struct agent_ptr to_a, const void *data_a,
+                     size_t len_a, struct agent_ptr to_b, const void *data_b,
+                     size_t len_b) MUST_USE;
+
 /** agent_read_iov() - Copy a struct iovec array of the agent. -EMSGSIZE more than AGENT_IOV_MAX;
  * -EINVAL a length that is negative. *ret_total: the sum of lengths, at most INT_MAX. */
 int agent_read_iov(struct agents *a, pid_t tid, struct agent_ptr vec, size_t count,

@@ -46,21 +46,36 @@ int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64
     return trap_read(s, t, addr, ret, (size_t)n);
 }
 
+/** Write @data, cut to the room that the agent's length says, and the new length, as one step. */
+static int write_sized(struct session *s, const struct trap *t, const void *data, unsigned len,
+                       uint64_t addr, uint64_t len_addr, bool tell_uncut)
+{
+    int room;
+    unsigned cut, told;
+    int err =
+        agent_read(&s->agents, t->call.tid, (struct agent_ptr){len_addr}, &room, sizeof(room));
+
+    if (err == 0 && room < 0)
+        err = -EINVAL;
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    if (err < 0)
+        return err;
+    cut = len < (unsigned)room ? len : (unsigned)room;
+    told = tell_uncut ? len : cut;
+    return agent_write_pair(&s->agents, t->call.tid, (struct agent_ptr){addr}, data, cut,
+                            (struct agent_ptr){len_addr}, &told, sizeof(told));
+}
+
 int sockaddr_write(struct session *s, const struct trap *t, const void *data, unsigned len,
                    uint64_t addr, uint64_t len_addr)
 {
-    int room;
-    int err;
+    return write_sized(s, t, data, len, addr, len_addr, /*tell_uncut=*/true);
+}
 
-    err = trap_read(s, t, len_addr, &room, sizeof(room));
-    if (err < 0)
-        return err;
-    if (room < 0)
-        return -EINVAL;
-    err = trap_write(s, t, addr, data, len < (unsigned)room ? len : (unsigned)room);
-    if (err < 0)
-        return err;
-    return trap_write(s, t, len_addr, &len, sizeof(len));
+int option_write(struct session *s, const struct trap *t, const void *value, unsigned len)
+{
+    return write_sized(s, t, value, len, t->call.arg[3], t->call.arg[4], /*tell_uncut=*/false);
 }
 
 /* Waiting */

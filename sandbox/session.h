@@ -102,6 +102,10 @@ int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64
 int sockaddr_write(struct session *s, const struct trap *t, const void *data, unsigned len,
                    uint64_t addr, uint64_t len_addr) MUST_USE;
 
+/** option_write() - A value for getsockopt(2): cut to the agent's room, and the length of the cut.
+ */
+int option_write(struct session *s, const struct trap *t, const void *value, unsigned len) MUST_USE;
+
 /* Sockets (session.c) */
 
 /** sock_give() - Finish a socket's birth: install @agent_end (taken) in the caller and answer

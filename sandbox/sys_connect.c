@@ -94,13 +94,20 @@ static void on_closed(void *self, struct flow *f, int err, const struct flow_sta
 
 static const struct flow_events tcp_events = {.opened = on_opened, .closed = on_closed};
 
-/** The agent closed the socket while its connection was under way. */
+/** The agent's end hung up while its connection was under way: closed, or shut down by the agent,
+ * which ends the attempt. */
 static void on_connecting_end(void *self, uint32_t events)
 {
     struct vsock *v = self;
+    struct session *s = v->owner;
+    struct flow *f = v->flow;
 
-    if ((events & (EPOLLHUP | EPOLLERR)) != 0)
-        sock_end(v->owner, v);
+    if ((events & (EPOLLHUP | EPOLLERR)) == 0 || !sock_is_open(s, v))
+        return;
+    v->flow = NULL;
+    if (f != NULL)
+        flow_abort(f); /* not opened yet: no event comes */
+    fail(s, v, -ECONNRESET);
 }
 
 /* Joining */
@@ -153,8 +160,10 @@ static int settle(struct session *s, struct trap *t)
         v->is_flow_open = false;
         v->is_spoilt = true;
         vsock_move(v, VSOCK_FAILED);
+        v->is_ending = true; /* closed() shall leave the socket alone */
         if (f != NULL)
             flow_abort(f);
+        v->is_ending = false;
     }
     return err;
 }
@@ -370,8 +379,10 @@ static int64_t connect_to(struct session *s, struct trap *t, struct vsock *liste
     err = join(s, t);
     if (err == 0 && is_nonblock)
         inject_edge(agent_end, v->our_end);
+    listener->is_busy = true; /* making room in the table must not sweep it away */
     if (err == 0)
         err = make_child(s, v, listener, take_fd(&v->our_end), dst);
+    listener->is_busy = false;
     if (err < 0) {
         if (!had_port)
             vsock_unbind(s->sockets, v);

@@ -288,24 +288,9 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
 
 /* Getting */
 
-static int64_t give(struct session *s, const struct trap *t, const void *value, size_t len)
-{
-    int room;
-    unsigned n;
-    int err = trap_read(s, t, t->call.arg[4], &room, sizeof(room));
-
-    if (err < 0)
-        return err;
-    if (room < 0)
-        return -EINVAL;
-    n = (unsigned)room < len ? (unsigned)room : (unsigned)len;
-    err = trap_write(s, t, t->call.arg[3], value, n);
-    return err < 0 ? err : trap_write(s, t, t->call.arg[4], &n, sizeof(n));
-}
-
 static int64_t give_int(struct session *s, const struct trap *t, int32_t value)
 {
-    return give(s, t, &value, sizeof(value));
+    return option_write(s, t, &value, sizeof(value));
 }
 
 static int64_t get_error(struct session *s, struct trap *t)
@@ -341,7 +326,7 @@ static int64_t get_linger(struct session *s, struct trap *t)
         linger.l_onoff = 1;
         linger.l_linger = value;
     }
-    return give(s, t, &linger, sizeof(linger));
+    return option_write(s, t, &linger, sizeof(linger));
 }
 
 static int64_t get_info(struct session *s, struct trap *t)
@@ -368,7 +353,7 @@ static int64_t get_info(struct session *s, struct trap *t)
         .tcpi_rcv_space = 65535,
     };
 
-    return give(s, t, &info, sizeof(info));
+    return option_write(s, t, &info, sizeof(info));
 }
 
 static bool get_socket(struct session *s, struct trap *t, int name, int64_t *ret)
@@ -423,16 +408,16 @@ static bool get_socket(struct session *s, struct trap *t, int name, int64_t *ret
         *ret = give_int(s, t, value);
         return true;
     case SO_PEERCRED:
-        *ret = give(s, t, &nobody, sizeof(nobody));
+        *ret = option_write(s, t, &nobody, sizeof(nobody));
         return true;
     case SO_MARK:
         *ret = give_int(s, t, 0);
         return true;
     case SO_BINDTODEVICE:
-        *ret = give(s, t, "", 0);
+        *ret = option_write(s, t, "", 0);
         return true;
     case SO_COOKIE:
-        *ret = give(s, t, &v->inode, sizeof(v->inode));
+        *ret = option_write(s, t, &v->inode, sizeof(v->inode));
         return true;
     default:
         return false;
@@ -451,7 +436,7 @@ static bool get_special(struct session *s, struct trap *t, int level, int name, 
             *ret = get_info(s, t);
             return true;
         case TCP_CONGESTION:
-            *ret = give(s, t, congestion, sizeof(congestion));
+            *ret = option_write(s, t, congestion, sizeof(congestion));
             return true;
         case TCP_MAXSEG:
             *ret = give_int(s, t, t->sock->state == VSOCK_CONNECTED ? MSS : 536);
@@ -468,7 +453,7 @@ static bool get_special(struct session *s, struct trap *t, int level, int name, 
         return true;
     }
     if (level == IPPROTO_IP && name == IP_OPTIONS) {
-        *ret = give(s, t, "", 0);
+        *ret = option_write(s, t, "", 0);
         return true;
     }
     return false;

@@ -9,6 +9,7 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(JWT REQUIRED IMPORTED_TARGET libjwt)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
+pkg_check_modules(CURL REQUIRED libcurl>=7.85) # headers only: opened at run time (base/http_client.c)
 # nats.c has had its pkg-config file under two names.
 pkg_search_module(NATS REQUIRED IMPORTED_TARGET libnats nats)
 

@@ -10,6 +10,10 @@ int cmd_gateway(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_login(int argc, char **argv);
+int cmd_token(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
+int cmd_delegate(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

@@ -23,6 +23,10 @@ static const struct subcommand subcommands[] = {
     {"policy", cmd_policy, "Check policy files; ask what one makes of a destination."},
     {"audit", cmd_audit, "Read and verify the records."},
     {"doctor", cmd_doctor, "Say what this machine offers, and how to mend what is missing."},
+    {"login", cmd_login, "Remember where latticed is, and the token for it."},
+    {"token", cmd_token, "Make, list and revoke enrolment tokens."},
+    {"agent", cmd_agent, "List, show and revoke agents."},
+    {"delegate", cmd_delegate, "As an agent: hand a part of one's rights to a child."},
     {"version", cmd_version, "Print the version."},
 };
 

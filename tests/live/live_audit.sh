@@ -67,8 +67,8 @@ if [ $status -ne 0 ] || grep -q '^not ok' "$live_dir/judged"; then
     not_ok "the records can be judged"
     sed 's/^/#   /' "$log"
 fi
-contains "the gateway's records name the peer's key" "$live_client_pub" "$live_dir/gateway.jsonl"
-lacks "no private key is in any record or message" "$(sed -n 's/^PrivateKey = \(.*\)/\1/p' "$live_dir/client.conf" | sed 's/[+/]/\\&/g')" "$live_dir/sandbox.jsonl"
+contains "the gateway's records name the peer's key" "$(literally "$live_client_pub")" "$live_dir/gateway.jsonl"
+lacks "no private key is in any record or message" "$(literally "$(sed -n 's/^PrivateKey = //p' "$live_dir/client.conf")")" "$live_dir/sandbox.jsonl"
 
 # What cannot be recorded is not allowed: the auditor is killed between two exchanges. Without the kill
 # both pass (the positive control); with it the second one does not arrive.

@@ -62,7 +62,7 @@ named=(curl -4 -sS -o /dev/null --max-time 20 "http://www.example.test:$http_por
 
 denied "TCP over IPv4: an empty policy denies all" http "--allow $SERVER4:$http_port" "" "${http4[@]}"
 contains "… the client gets the refusal at once" '[Cc]onnection refused|[Pp]ermission denied|Couldn.t connect|Failed to connect' "$live_dir/err"
-contains "… one line names program, destination and the option that would allow it" "curl.*$SERVER4.*$http_port.*--allow" "$live_dir/err"
+contains "… one line names program, destination and the option that would allow it" "$SERVER4:$http_port for /[^ ]*curl .*--allow .?$SERVER4:$http_port" "$live_dir/err"
 denied "TCP over IPv6: an empty policy denies all" http "--allow [$SERVER6]:$http_port" "" "${http6[@]}"
 contains "… one line names the destination and the option" "$SERVER6.*--allow" "$live_dir/err"
 denied "another port than the rule's" http "--allow $SERVER4:$http_port" "--allow $SERVER4:$tcp_port" "${http4[@]}"
@@ -121,5 +121,5 @@ equal "gateway's policy: positive control: the allowed port is reached" 0 $?
 sandbox --allow '*:*' -- "${http4[@]}" 2>"$live_dir/err"
 check "gateway's policy: another port fails though the sandbox allows it" test $? -ne 0
 equal "… and the server saw nothing" "$before" "$(arrivals http)"
-contains "… and the gateway's record says so, with the peer's key" "\"verdict\":\"drop\".*$live_client_pub|$live_client_pub.*\"verdict\":\"drop\"" "$live_dir/gateway.jsonl"
+contains "… and the gateway's record says so, with the peer's key" "\"verdict\":\"drop\".*\"peer\":\"$(literally "$live_client_pub")\"" "$live_dir/gateway.jsonl"
 live_done

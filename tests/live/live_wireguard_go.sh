@@ -97,7 +97,9 @@ exec 6<>"$live_dir/tmp/go"
 sandbox "${allow[@]}" -- bash -c 'read -r _ <"$1"; shift; exec "$@"' x "$live_dir/tmp/go" "${get[@]}" 6>&- 2>"$live_dir/err" &
 pid=$!
 live_pids+=("$pid")
-peer endpoint "$CLIENT4:51821" persistent-keepalive 1
+# (a peer that is new to wireguard-go: with the session of step 1 it would not initiate)
+peer remove
+peer preshared-key "$live_dir/psk" allowed-ips 10.99.0.2/32 endpoint "$CLIENT4:51821" persistent-keepalive 1
 equal "wireguard-go initiates: our handshake response passes" 1 "$(wait_count response 1 30)"
 echo go >&6
 wait "$pid"

@@ -94,6 +94,10 @@ lacks() {
         return 1
     fi
 }
+# literally TEXT: as a regular expression that matches just it
+literally() {
+    sed 's/[][\.*^$+?(){}|]/\\&/g' <<<"$1"
+}
 live_die() {
     not_ok "$*"
     exit 1
@@ -389,11 +393,11 @@ live_client_conf() {
 }
 
 # live_gateway OPTIONS…: keys, `lattice gateway` in the namespace `gateway`, client.conf that leads to it.
-# Without options it may carry everything (`--allow '*:*'` for TCP and UDP): the sandbox's own policy is
-# what the tests look at. Records: gateway.jsonl; messages: gateway.log; process: live_pid_gateway.
+# Without options it may carry everything, the metadata address too: the sandbox's own policy is what the
+# tests look at. Records: gateway.jsonl; messages: gateway.log; process: live_pid_gateway.
 live_gateway() {
     [ -e "$live_dir/gateway.conf" ] || live_keys
-    [ $# -gt 0 ] || set -- --allow '*:*' --allow 'udp://*:*'
+    [ $# -gt 0 ] || set -- --allow '*:*' --allow 'udp://*:*' --allow "$METADATA4:*"
     mkfifo "$live_dir/gateway.ready"
     "${LIVE_IN_gateway[@]}" "${LIVE_USER[@]}" "$LATTICE" gateway --wg "$live_dir/gateway.conf" --verbose \
         --audit-log "$live_dir/gateway.jsonl" --ready-fd 3 "$@" \

@@ -695,8 +695,9 @@ bool json_is_str(const struct json *v, const char *text)
     return json_type(v) == JSON_STRING && strcmp(v->item->valuestring, text) == 0;
 }
 
-static PRINTF_LIKE(4, 0) int fail_at(struct why *why, const char *file, struct place at,
-                                     const char *format, va_list args)
+PRINTF_LIKE(4, 0)
+static int fail_at(struct why *why, const char *file, struct place at, const char *format,
+                   va_list args)
 {
     char text[WHY_TEXT_MAX];
 

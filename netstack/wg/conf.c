@@ -312,11 +312,11 @@ _Static_assert(ARRAY_COUNT(keys) <= 32, "one bit each in parser.seen");
 
 static bool is_seen(const struct parser *p, const char *name)
 {
-    for (unsigned i = 0; i < ARRAY_COUNT(keys); i++)
-        if (strcmp(keys[i].name, name) == 0)
-            return (p->seen >> i & 1u) != 0;
-    must(!"a name from the table");
-    return false;
+    unsigned i = 0;
+
+    while (strcmp(keys[i].name, name) != 0)
+        must(++i < ARRAY_COUNT(keys)); /* a name from the table */
+    return (p->seen >> i & 1u) != 0;
 }
 
 /** What must stand in a section did? Called when the next one begins, and at the end. */

@@ -24,6 +24,9 @@
 #define FIELD_HEADER    3u
 #define ENDPOINT_BYTES  19u
 #define ARGUMENTS_MAX   4096u
+#define TIME_END_NS     (INT64_C(9214646400) * NS_PER_S) /* 2262-01-01: the last that fits is near */
+#define DURATION_MAX_NS (INT64_C(100000000) * NS_PER_S)  /* three years: exact as a decimal of ms  \
+                                                          */
 
 enum field_type {
     FIELD_TIME = 0, /* int64_t wall_ns */
@@ -161,7 +164,7 @@ static int64_t number_of(const struct audit_record *r, const struct field *f)
     case FIELD_COUNT:
     case FIELD_DURATION:
         memcpy(&wide, member(r, f), sizeof(wide));
-        return wide;
+        return f->type == FIELD_DURATION && wide > DURATION_MAX_NS ? DURATION_MAX_NS : wide;
     case FIELD_TEXT:
     case FIELD_JSON:
     case FIELD_ENDPOINT:
@@ -356,12 +359,12 @@ static int decode_number(const struct field *f, struct bytes value, struct audit
         memcpy(to, &narrow, sizeof(narrow));
         return 0;
     case FIELD_TIME:
-        if (v < 0)
+    case FIELD_DURATION:
+        if (v < 0 || v >= TIME_END_NS || (f->type == FIELD_DURATION && v > DURATION_MAX_NS))
             return -EINVAL;
         memcpy(to, &v, sizeof(v));
         return 0;
     case FIELD_COUNT:
-    case FIELD_DURATION:
         memcpy(to, &v, sizeof(v));
         return 0;
     case FIELD_TEXT:
@@ -571,7 +574,7 @@ static int read_number(const struct field *f, const struct json *v, struct recor
         memcpy(to, &count, sizeof(count));
         return 0;
     case FIELD_DURATION:
-        if (json_read_double(v, &ms) < 0 || ms < 0 || ms > 1e12)
+        if (json_read_double(v, &ms) < 0 || ms < 0 || ms > (double)(DURATION_MAX_NS / NS_PER_MS))
             return -EINVAL;
         number = (int64_t)(ms * 1e6 + 0.5);
         memcpy(to, &number, sizeof(number));

@@ -166,17 +166,25 @@ static void add_word(struct redactor *r, struct bytes word)
 
 static void add_redacted(struct bytes text, struct buf *to)
 {
+    const size_t mark_len = sizeof(REDACTED) - 1;
     struct redactor r = {.to = to};
     size_t at = 0;
 
     while (at < text.len) {
         size_t end = at;
 
+        if (text.len - at >= mark_len && memcmp(text.data + at, REDACTED, mark_len) == 0) {
+            buf_add(to, text.data + at,
+                    mark_len); /* masked before: redacting twice changes nothing */
+            r.is_next_secret = false;
+            at += mark_len;
+            continue;
+        }
         while (end < text.len && !is_break(text.data[end]))
             end++;
         if (end > at)
             add_word(&r, bytes_of(text.data + at, end - at));
-        if (end < text.len)
+        else
             buf_add_char(to, (char)text.data[end++]);
         at = end;
     }

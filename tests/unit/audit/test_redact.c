@@ -62,6 +62,8 @@ START_TEST(secrets_inside_texts_are_masked)
         {"-----BEGIN PRIVATE KEY-----\n" CANARY "\n-----END PRIVATE KEY-----", NULL},
         {"a ordinary sentence, with: colons = and https://example.org/x?y=z",
          "a ordinary sentence, with: colons = and https://example.org/x?y=z"},
+        {"Bearer [redacted] token=[redacted] password: [redacted]",
+         "Bearer [redacted] token=[redacted] password: [redacted]"},
         {"keyboard tokenless 12:30 a=b", "keyboard tokenless 12:30 a=b"},
     };
     struct json_out j;
@@ -102,7 +104,7 @@ END_TEST
 
 static const struct suite_test tests[] = {
     SUITE_ROWS(members_with_secret_names_lose_their_value, 20),
-    SUITE_ROWS(secrets_inside_texts_are_masked, 11),
+    SUITE_ROWS(secrets_inside_texts_are_masked, 12),
     SUITE_TEST(what_is_not_json_is_not_shown),
     SUITE_TEST(deep_values_are_cut),
 };

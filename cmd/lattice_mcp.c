@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program `lattice-mcp`. `lattice-mcp gateway -- SERVER ARGS…` starts the server inside a
+ * sandbox (by the program `lattice` beside this one) and stands between it and the client on
+ * standard input and output. It speaks to people on standard error only.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "audit/audit.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "cmd/cli.h"
+#include "mcp/mcp.h"
+
+#define EXIT_FAILED     125
+#define SERVER_ARGS_MAX 256u
+#define PATH_CAP        2048u
+
+enum {
+    OPT_NAME,
+    OPT_ALLOW_TOOL,
+    OPT_OPEN,
+    OPT_AUDIT,
+    OPT_ALLOW,
+    OPT_DENY,
+    OPT_POLICY,
+    OPT_WG,
+    OPT_OFFLINE,
+    OPT_AUDIT_LOG,
+    OPT_VERBOSE,
+    OPT_COUNT,
+};
+
+static const struct cli_option options[OPT_COUNT] = {
+    [OPT_NAME] = {"name", "NAME", "Name of the agent in records (default: mcp)."},
+    [OPT_ALLOW_TOOL] =
+        {"allow-tool", "TOOL",
+         "Allow a tool by its exact name; repeatable. What is not allowed is hidden\n"
+         "from lists, and answered as an unknown tool."},
+    [OPT_OPEN] = {"open", "GROUP",
+                  "Let more than tools pass; repeatable: resources, prompts, sampling,\n"
+                  "elicitation, roots, tasks."},
+    [OPT_AUDIT] = {"audit", NULL, "Hide and refuse nothing; record what would have been refused."},
+    [OPT_ALLOW] = {"allow", "RULE",
+                   "Allow the server a destination; see 'lattice sandbox start --help'."},
+    [OPT_DENY] = {"deny", "RULE", "Deny the server a destination."},
+    [OPT_POLICY] = {"policy", "FILE", "Policy file for the server's destinations."},
+    [OPT_WG] = {"wg", "FILE", "The server's only way out is this WireGuard tunnel."},
+    [OPT_OFFLINE] = {"offline", NULL, "The server has no way out."},
+    [OPT_AUDIT_LOG] = {"audit-log", "FILE",
+                       "Records of the tool calls (default: $XDG_STATE_HOME/lattice/NAME.jsonl).\n"
+                       "The server's connections are recorded in NAME-server.jsonl."},
+    [OPT_VERBOSE] = {"verbose", NULL, "Say more."},
+};
+
+static const struct cli_command gateway_command = {
+    .path = "lattice-mcp gateway",
+    .synopsis = "[OPTIONS] -- SERVER ARGS…",
+    .summary =
+        "Run a stdio MCP server inside a sandbox, and hold every tool call of its client against\n"
+        "the list of allowed tools. Each call is recorded.",
+    .options = options,
+    .option_count = OPT_COUNT,
+    .more =
+        "Example:  lattice-mcp gateway --allow-tool read_text_file --allow-tool list_directory \\\n"
+        "              --offline -- npx @modelcontextprotocol/server-filesystem /srv/docs",
+    .usage_status = CLI_EXIT_USAGE,
+};
+
+struct program {
+    /* what the command line said */
+    const char *name;
+    const char *audit_log;
+    unsigned groups;
+    struct identity identity;
+    const char *server_argv[SERVER_ARGS_MAX + 16]; /* `lattice sandbox start … -- SERVER …` */
+    unsigned server_argc;
+
+    struct loop *loop;
+    struct audit *audit;
+    struct mcp_gateway *gateway;
+    struct mcp_stdio *stdio;
+    pid_t server_pid;
+    int server_in;  /* write */
+    int server_out; /* read */
+    struct loop_watch signals;
+};
+
+static int fail(const char *text)
+{
+    log_error(text);
+    return EXIT_FAILED;
+}
+
+/* ---- the command line ---- */
+
+static int add_server_arg(struct program *p, const char *word)
+{
+    if (p->server_argc + 1 >= ARRAY_COUNT(p->server_argv))
+        return cli_usage_error(&gateway_command, "more than %u words for the server",
+                               SERVER_ARGS_MAX);
+    p->server_argv[p->server_argc++] = word;
+    return 0;
+}
+
+static int add_server_option(struct program *p, int option, const char *value)
+{
+    static char names[OPT_COUNT][32]; /* written here only, before anything is started */
+    int status;
+
+    (void)snprintf(names[option], sizeof(names[option]), "--%s", options[option].name);
+    status = add_server_arg(p, names[option]);
+    return status != 0 || value == NULL ? status : add_server_arg(p, value);
+}
+
+static int allow_tool(struct program *p, const char *value)
+{
+    if (identity_tool_check(bytes_of_str(value)) < 0)
+        return cli_usage_error(&gateway_command,
+                               "--allow-tool '%s': 1 to 128 of A-Z a-z 0-9 _ . / : - expected",
+                               value);
+    if (nameset_add(&p->identity.tools, bytes_of_str(value)) < 0)
+        return cli_usage_error(&gateway_command, "more than %u tools", IDENTITY_TOOLS_MAX);
+    return 0;
+}
+
+static int take_option(struct program *p, int option, const char *value)
+{
+    enum mcp_group group;
+
+    switch (option) {
+    case OPT_NAME:
+        if (identity_name_check(bytes_of_str(value)) < 0 || strlen(value) > 50)
+            return cli_usage_error(&gateway_command, "--name '%s': 1 to 50 of a-z 0-9 - expected",
+                                   value);
+        p->name = value;
+        return 0;
+    case OPT_ALLOW_TOOL:
+        return allow_tool(p, value);
+    case OPT_OPEN:
+        if (mcp_group_parse(bytes_of_str(value), &group) < 0)
+            return cli_usage_error(&gateway_command, "--open '%s': no such group", value);
+        p->groups |= group;
+        return 0;
+    case OPT_AUDIT:
+        p->identity.enforcement = IDENTITY_AUDIT;
+        return add_server_option(p, option, NULL);
+    case OPT_AUDIT_LOG:
+        p->audit_log = value;
+        return 0;
+    default:
+        return add_server_option(p, option, value);
+    }
+}
+
+static int parse(struct program *p, int argc, char **argv)
+{
+    struct cli_parser c;
+    int option;
+    int status = 0;
+
+    cli_begin(&c, &gateway_command, argc, argv);
+    while (status == 0 && (option = cli_next(&c)) >= 0)
+        status = take_option(p, option, c.value);
+    if (status != 0)
+        return status;
+    if (option == CLI_STOP)
+        return c.status;
+    if (c.index >= argc)
+        return cli_usage_error(&gateway_command, "say which server to run, behind '--'");
+    status = add_server_arg(p, "--");
+    while (status == 0 && c.index < argc)
+        status = add_server_arg(p, argv[c.index++]);
+    return status != 0 ? status : -1;
+}
+
+/* ---- what the gateway and its transport tell us ---- */
+
+static void to_client(void *self, struct bytes line)
+{
+    mcp_stdio_to_client(((struct program *)self)->stdio, line);
+}
+
+static void to_server(void *self, struct bytes line)
+{
+    mcp_stdio_to_server(((struct program *)self)->stdio, line);
+}
+
+static int record_call(struct program *p, const struct mcp_call *call, const char *status)
+{
+    char arguments[4096];
+    bool fits = call->arguments.len > 0 && call->arguments.len < sizeof(arguments);
+    struct audit_record r = {
+        .kind = AUDIT_SPAN,
+        .namespace_id = "default",
+        .tool = call->tool,
+        .status = status,
+        .arguments = fits ? arguments : NULL,
+        .verdict = call->answer.verdict == VERDICT_ALLOW ? "allow" : "drop",
+        .would_deny = call->answer.would_deny,
+        .mode = identity_enforcement_name(p->identity.enforcement),
+        .reason = tool_reason_name(call->answer.reason),
+        .duration_ns = call->duration_ns,
+        .error = call->error,
+    };
+
+    if (fits) {
+        memcpy(arguments, call->arguments.data, call->arguments.len);
+        arguments[call->arguments.len] = '\0';
+    }
+    return audit_emit(p->audit, &r);
+}
+
+static bool call_begins(void *self, const char *tool)
+{
+    struct program *p = self;
+    const struct audit_record r = {.kind = AUDIT_DECISION,
+                                   .namespace_id = "default",
+                                   .tool = tool,
+                                   .verdict = "allow",
+                                   .mode = identity_enforcement_name(p->identity.enforcement),
+                                   .duration_ns = -1};
+
+    return audit_emit(p->audit, &r) == 0;
+}
+
+static void call_ended(void *self, const struct mcp_call *call)
+{
+    struct program *p = self;
+
+    if (record_call(p, call, mcp_call_status_name(call->status)) < 0)
+        log_error("a tool call could not be recorded; further calls are refused until it can",
+                  F_STR("tool", call->tool));
+    if (call->status == MCP_CALL_BLOCKED)
+        log_sentence(call->error, "blocked", (const struct log_field[]){F_STR("tool", call->tool)},
+                     1);
+}
+
+static void ended(void *self)
+{
+    loop_stop(((struct program *)self)->loop);
+}
+
+static void client_ended(void *self)
+{
+    struct program *p = self;
+
+    if (p->server_in >= 0)
+        own_close(&p->server_in);
+}
+
+static void signal_ready(void *self, uint32_t events)
+{
+    struct program *p = self;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(p->signals.fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (p->server_pid > 0)
+            (void)kill(p->server_pid, (int)info.ssi_signo); /* lattice passes it on and ends */
+}
+
+/* ---- the server ---- */
+
+/** The path of the program `lattice`, which is installed beside this one. */
+static int find_lattice(char *ret, size_t cap)
+{
+    ssize_t len = readlink("/proc/self/exe", ret, cap - 1);
+    char *slash;
+
+    if (len < 0)
+        return -errno;
+    ret[len] = '\0';
+    slash = strrchr(ret, '/');
+    if (slash == NULL || (size_t)(slash - ret) + sizeof("/lattice") > cap)
+        return -ENAMETOOLONG;
+    memcpy(slash, "/lattice", sizeof("/lattice"));
+    return access(ret, X_OK) < 0 ? -errno : 0;
+}
+
+static void server_exec(struct program *p, const char *lattice, int in, int out)
+{
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
+        (void)execv(lattice, (char *const *)(uintptr_t)p->server_argv);
+    _exit(EXIT_FAILED);
+}
+
+static int start_server(struct program *p, const char *lattice)
+{
+    int in[2];
+    int out[2];
+
+    if (pipe2(in, O_CLOEXEC) < 0)
+        return -errno;
+    if (pipe2(out, O_CLOEXEC) < 0) {
+        int err = -errno;
+
+        (void)close(in[0]);
+        (void)close(in[1]);
+        return err;
+    }
+    p->server_pid = fork();
+    if (p->server_pid == 0)
+        server_exec(p, lattice, in[0], out[1]);
+    (void)close(in[0]);
+    (void)close(out[1]);
+    p->server_in = in[1];
+    p->server_out = out[0];
+    return p->server_pid < 0 ? -errno : 0;
+}
+
+static int watch_signals(struct program *p)
+{
+    sigset_t set;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    p->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (p->signals.fd < 0)
+        return -errno;
+    p->signals.ready = signal_ready;
+    p->signals.self = p;
+    return loop_watch(p->loop, &p->signals, EPOLLIN);
+}
+
+static int wait_for_server(struct program *p)
+{
+    int status = 0;
+
+    if (p->server_pid <= 0)
+        return EXIT_FAILED;
+    while (waitpid(p->server_pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    p->server_pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- putting it together ---- */
+
+static int start_audit(struct program *p)
+{
+    char path[PATH_CAP];
+    struct audit_config config = {.path = p->audit_log, .identity = p->name};
+    struct why why = {0};
+
+    if (config.path == NULL) {
+        if (audit_default_path(p->name, path, sizeof(path)) < 0)
+            return fail("no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
+        config.path = path;
+    }
+    return audit_start(&config, &p->audit, &why) < 0 ? fail(why.text) : 0;
+}
+
+static int start_transport(struct program *p)
+{
+    const struct mcp_sink sink = {.self = p,
+                                  .to_client = to_client,
+                                  .to_server = to_server,
+                                  .call_begins = call_begins,
+                                  .call_ended = call_ended};
+    const struct mcp_gateway_config config = {
+        .identity = &p->identity, .ns = "default", .groups = p->groups};
+    const struct mcp_stdio_config stdio = {.loop = p->loop,
+                                           .client_in = STDIN_FILENO,
+                                           .client_out = STDOUT_FILENO,
+                                           .server_in = p->server_in,
+                                           .server_out = p->server_out,
+                                           .self = p,
+                                           .ended = ended,
+                                           .client_ended = client_ended};
+    int err = mcp_gateway_new(&config, &sink, &p->gateway);
+
+    if (err == 0)
+        err = mcp_stdio_new(&stdio, &p->stdio);
+    if (err == 0)
+        err = mcp_stdio_start(p->stdio, p->gateway);
+    if (err == -EPERM)
+        return fail("standard input must be a pipe, a socket or a terminal, not a file");
+    return err < 0 ? fail(strerror(-err)) : 0;
+}
+
+static int run(struct program *p)
+{
+    char lattice[PATH_CAP];
+    int status = start_audit(p);
+
+    if (status != 0)
+        return status;
+    if (find_lattice(lattice, sizeof(lattice)) < 0)
+        return fail("the program 'lattice' is not installed beside lattice-mcp");
+    if (loop_new(&p->loop) < 0 || watch_signals(p) < 0)
+        return fail("out of resources");
+    if (start_server(p, lattice) < 0)
+        return fail("the server cannot be started");
+    status = start_transport(p);
+    if (status == 0 && loop_run(p->loop) < 0)
+        status = fail("waiting failed");
+    client_ended(p);
+    own_close(&p->server_out);
+    return status != 0 ? status : wait_for_server(p);
+}
+
+static int gateway(int argc, char **argv)
+{
+    static char server_name[64]; /* written here only */
+    struct program p = {.name = "mcp", .server_in = -1, .server_out = -1, .signals = {.fd = -1}};
+    int status;
+
+    identity_init(&p.identity);
+    p.identity.phase = IDENTITY_ACTIVE;
+    p.identity.expires_s = IDENTITY_NEVER;
+    if (nameset_add(&p.identity.namespaces, bytes_of_str("default")) < 0)
+        return fail("out of memory");
+    for (unsigned i = 0; i < 5; i++)
+        (void)add_server_arg(&p, (const char *const[]){"lattice", "sandbox", "start", "--name",
+                                                       server_name}[i]); /* always room for five */
+    status = parse(&p, argc, argv);
+    if (status < 0) {
+        (void)snprintf(p.identity.name, sizeof(p.identity.name), "%s", p.name);
+        (void)snprintf(server_name, sizeof(server_name), "%s-server", p.name);
+        if (p.identity.tools.count == 0 && p.identity.enforcement == IDENTITY_ENFORCE)
+            log_warn(
+                "no tool is allowed; allow one with --allow-tool, or record calls with --audit");
+        status = run(&p);
+    }
+    mcp_stdio_free(p.stdio);
+    mcp_gateway_free(p.gateway);
+    loop_free(p.loop);
+    own_close(&p.signals.fd);
+    if (audit_stop(p.audit) < 0)
+        status = fail("records could not be written");
+    identity_done(&p.identity);
+    return status;
+}
+
+static const struct cli_command lattice_mcp_command = {
+    .path = "lattice-mcp",
+    .synopsis = "COMMAND",
+    .summary =
+        "The Model Context Protocol under lattice.\n"
+        "\n"
+        "Commands:\n"
+        "  gateway                   Run an MCP server in a sandbox and judge each tool call.",
+    .usage_status = CLI_EXIT_USAGE,
+};
+
+int main(int argc, char **argv)
+{
+    struct cli_parser c;
+
+    log_setup("lattice-mcp", LOG_LEVEL_WARN, /*json=*/false);
+    cli_begin(&c, &lattice_mcp_command, argc, argv);
+    if (cli_next(&c) == CLI_STOP)
+        return c.status;
+    if (c.index < argc && strcmp(argv[c.index], "gateway") == 0)
+        return gateway(argc - c.index, argv + c.index);
+    if (c.index < argc)
+        return cli_usage_error(&lattice_mcp_command, "unknown command '%s'", argv[c.index]);
+    cli_help(&lattice_mcp_command);
+    return CLI_EXIT_USAGE;
+}

@@ -285,6 +285,12 @@ bool sock_is_own_ip(const struct session *s, const struct ip *ip)
            (s->local_v6.family != IP_NONE && ip_equal(ip, &s->local_v6));
 }
 
+bool sock_is_host_ip(const struct session *s, const struct ip *ip)
+{
+    return ip_is_loopback(ip) ||
+           (s->config->network == NETSTACK_DIRECT && !ip_is_any(ip) && sock_is_own_ip(s, ip));
+}
+
 int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at)
 {
     struct endpoint wanted = *at;

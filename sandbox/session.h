@@ -125,6 +125,9 @@ bool sock_is_open(struct session *s, struct vsock *v);
 int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at) MUST_USE;
 /** sock_is_own_ip() - Is it an address of the sandbox itself: loopback, any, the tunnel's? */
 bool sock_is_own_ip(const struct session *s, const struct ip *ip);
+/** sock_is_host_ip() - Is it one of those that the host has, too, so that a rule may lead out to
+ * it: loopback, and in direct mode the host's address, which the sandbox borrows? */
+bool sock_is_host_ip(const struct session *s, const struct ip *ip);
 /** sock_new() - Enter an agent-side object into the table. Errors: -ENFILE. */
 int sock_new(struct session *s, enum vsock_kind kind, int agent_end, struct vsock **ret) MUST_USE;
 struct flow_info *sock_info(struct session *s, const struct vsock *v);

@@ -405,7 +405,7 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
     while (listener != NULL && !sock_is_open(s, listener));
     if (listener != NULL)
         return connect_to(s, t, listener, dst);
-    if (ip_is_loopback(&dst->ip) && s->netstack != NULL &&
+    if (sock_is_host_ip(s, &dst->ip) && s->netstack != NULL &&
         judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0)
         return connect_remote(s, t, dst);
     return refuse_local(s, t, dst);

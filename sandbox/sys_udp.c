@@ -217,7 +217,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
         resolver_query(s->resolver, v, &to, payload, info->pid, info->exe);
         return 0;
     }
-    if (is_own && (!ip_is_loopback(&to.ip) || s->netstack == NULL ||
+    if (is_own && (!sock_is_host_ip(s, &to.ip) || s->netstack == NULL ||
                    peer_judge(s, v, tid, &to, /*is_loopback=*/true) < 0)) {
         if (v->state == VSOCK_CONNECTED)
             v->so_error = ECONNREFUSED; /* what ICMP would say, at the next call */

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Promise: `lattice-mcp gateway` lets an MCP client call the allowed tools of a real server and no
+# other; the server runs in a sandbox; every call is recorded. Each refusal is first shown to work
+# without the gateway.
+. "$(dirname "$0")/../support/live.sh"
+live_enter "$@"
+ip link set lo up
+ip address add $CLIENT4/32 dev lo
+mcp=$(dirname "$LATTICE")/lattice-mcp
+[ -e "$mcp" ] || install -m 755 "$mcp" "$mcp"
+server=(/usr/bin/python3 "$LIVE_SUPPORT/mcp_server.py")
+ask() { # ID METHOD [PARAMS]
+    printf '{"jsonrpc":"2.0","id":%s,"method":"%s"%s}\n' "$1" "$2" "${3:+,\"params\":$3}"
+}
+session() {
+    ask 1 initialize '{"protocolVersion":"2025-06-18","capabilities":{}}'
+    ask 2 tools/list
+    ask 3 tools/call '{"name":"echo","arguments":{"text":"hello","api_key":"canary-secret"}}'
+    ask 4 tools/call '{"name":"wipe"}'
+    ask 5 resources/list
+}
+: >"$live_dir/tmp/seen-direct" && : >"$live_dir/tmp/seen" && chmod 666 "$live_dir/tmp/seen-direct" "$live_dir/tmp/seen"
+
+session | live_user client "${server[@]}" "$live_dir/tmp/seen-direct" >"$live_dir/direct"
+contains "without the gateway the tool can be called" '"wiped"' "$live_dir/direct"
+contains "… and the server saw the call" '"name":"wipe"' "$live_dir/tmp/seen-direct"
+
+session | live_user client "$mcp" gateway --name mcp --allow-tool echo --offline \
+    --audit-log "$live_dir/tmp/mcp.jsonl" -- "${server[@]}" "$live_dir/tmp/seen" >"$live_dir/out" 2>"$live_dir/err"
+equal "the gateway passes the server's exit status on" 0 $?
+contains "an allowed tool answers" '"id": 3, "result": .*hello' "$live_dir/out"
+contains "the list holds it" '"name": "echo"' "$live_dir/out"
+lacks "the list hides the others" '"name": "(wipe|connect)"' "$live_dir/out"
+contains "a hidden tool answers as an unknown one" '"id":4,"error":\{"code":-32602,"message":"Unknown tool: wipe"' "$live_dir/out"
+contains "a closed group of methods is not found" '"id":5,"error":\{"code":-32601' "$live_dir/out"
+lacks "the server never saw the refused call" 'wipe' "$live_dir/tmp/seen"
+contains "… but it saw the allowed one, as it was written" '\{"jsonrpc":"2.0","id":3,"method":"tools/call","params":\{"name":"echo","arguments":\{"text":"hello"' "$live_dir/tmp/seen"
+contains "the refusal is said on standard error" 'not permitted to call "wipe"' "$live_dir/err"
+contains "the allowed call is a span" '"kind":"span".*"tool":"echo".*"status":"ok"' "$live_dir/tmp/mcp.jsonl"
+contains "the refused call is a span, too" '"kind":"span".*"reason":"tool_not_allowed".*"tool":"wipe".*"status":"blocked"' "$live_dir/tmp/mcp.jsonl"
+lacks "no secret stands in the records" 'canary-secret' "$live_dir/tmp/mcp.jsonl"
+check "the records' chain holds" "$LATTICE" audit verify "$live_dir/tmp/mcp.jsonl"
+
+# The server's own connections are judged: the tool is allowed, its destination is not, then is.
+connect() { # RULE OPTIONS…
+    ask 1 tools/call "{\"name\":\"connect\",\"arguments\":{\"host\":\"$CLIENT4\",\"port\":$port}}" |
+        live_user client "$mcp" gateway --allow-tool connect --audit-log "$live_dir/tmp/c.jsonl" "$@" \
+            -- "${server[@]}" "$live_dir/tmp/seen" >"$live_dir/out" 2>"$live_dir/err"
+}
+live_start acceptor client '^[0-9]+$' /usr/bin/python3 -c '
+import socket, sys
+s = socket.create_server((sys.argv[1], 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    s.accept()[0].close()' "$CLIENT4"
+port=$live_line
+connect --allow "$CLIENT4:$port"
+contains "an allowed destination of the server is reached" "\"text\": \"$CLIENT4\"" "$live_dir/out"
+connect
+contains "… and refused without the rule" 'Connection refused' "$live_dir/out"
+live_done

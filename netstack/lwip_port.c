@@ -22,9 +22,8 @@
 
 #include "netstack/lwip/port.h"
 
-#define REASSEMBLY_S                                                                               \
-    30u /* longer than lwIP keeps fragments: IP_REASS_MAXAGE, 60 for IPv6 halves                   \
-         */
+#define REASSEMBLY_S 30u /* half of what lwIP keeps fragments for at most (IPv6: 60 s) */
+#define CATCH_UP_MAX 40u /* ticks in one go: one second */
 
 static bool was_initialised;     /* lwip_init() may run once in a process */
 static struct netif tunnel_if;   /* written by lwip_port_start(), and for each input */
@@ -153,11 +152,16 @@ static u8_t udp_reassembled(void *arg, struct raw_pcb *pcb, struct pbuf *p, cons
     return 1; /* eaten */
 }
 
-static void arm(struct netstack *ns, struct loop_timer *timer, int64_t ms)
+static void arm_at(struct netstack *ns, struct loop_timer *timer, struct mono at)
 {
-    int err = loop_timer_set(ns->loop, timer, mono_add_ms(loop_now(ns->loop), ms));
+    int err = loop_timer_set(ns->loop, timer, at);
 
     must(err == 0); /* the heap had this many timers before: lwip_port_start() */
+}
+
+static void arm(struct netstack *ns, struct loop_timer *timer, int64_t ms)
+{
+    arm_at(ns, timer, mono_add_ms(loop_now(ns->loop), ms));
 }
 
 static void tcp_tick(void *self, struct mono now)
@@ -165,15 +169,24 @@ static void tcp_tick(void *self, struct mono now)
     struct netstack *ns = self;
 
     lattice_lwip_time(now.ns);
-    tcp_tmr();
+    /* A busy machine wakes us late; lwIP counts ticks, so those that were missed are made up for,
+     * but not the many of a machine that slept. */
+    for (unsigned i = 0; i < CATCH_UP_MAX && !mono_before(now, ns->tcp_due); i++) {
+        tcp_tmr();
+        ns->tcp_due = mono_add_ms(ns->tcp_due, TCP_TMR_INTERVAL);
+    }
+    if (mono_before(ns->tcp_due, now))
+        ns->tcp_due = now;
     if (tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL)
-        arm(ns, &ns->tcp_timer, TCP_TMR_INTERVAL);
+        arm_at(ns, &ns->tcp_timer, ns->tcp_due);
 }
 
 static void tick_needed(void)
 {
-    if (stack != NULL && stack->tcp_timer.index_ == 0)
-        arm(stack, &stack->tcp_timer, TCP_TMR_INTERVAL);
+    if (stack == NULL || stack->tcp_timer.index_ != 0)
+        return;
+    stack->tcp_due = mono_add_ms(loop_now(stack->loop), TCP_TMR_INTERVAL);
+    arm_at(stack, &stack->tcp_timer, stack->tcp_due);
 }
 
 static void reassembly_tick(void *self, struct mono now)

@@ -21,9 +21,10 @@
 
 #define PORT_TRIES     256u
 #define RX_PACKETS_MAX 2048u /* received and not taken, of one flow; more are refused for now */
-#define UNSENT_SLACK   (128u << 10) /* queued beyond what the window lets out: tcp_write() walks it \
-                                     */
-#define WRITE_MAX 65535u            /* of one tcp_write() */
+#define UNSENT_SLACK                                                                               \
+    (128u << 10)         /* queued beyond what the window lets out: tcp_write() walks it           \
+                          */
+#define WRITE_MAX 65535u /* of one tcp_write() */
 
 static struct tcp_pcb *listener; /* made by lwip_tcp_start(); one in a process, as lwIP is */
 

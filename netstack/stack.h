@@ -42,6 +42,7 @@ struct netstack {
     struct udp_link *link;
     struct loop_timer wg_timer;
     struct loop_timer tcp_timer;        /* lwIP's tick, while it has connections */
+    struct mono tcp_due;                /* when the next tick should run, however late it does */
     struct loop_timer reassembly_timer; /* once a second while fragments may wait */
     unsigned reassembly_left;           /* seconds until no fragment can wait any more */
     struct ip v4;                       /* our inner addresses; family IP_NONE: none */

@@ -320,6 +320,29 @@ START_TEST(reply_bad_pointers)
 }
 END_TEST
 
+/* Goal: a pointer forward to a name that is sound is refused; backwards to the same name it is
+ * read. */
+START_TEST(reply_forward_pointer_refused)
+{
+    struct dns_reply r;
+    struct message m;
+
+    header(&m, REPLY, 2, 0, 0);
+    question(&m, "www.example.org", DNS_A); /* ends at offset 33 */
+    a_record(&m, "www.example.org", 30, 1);
+    a_record(&m, "@33", 30, 2);
+    ck_assert_int_eq(parse_reply(&m, &r), 0);
+    ck_assert_uint_eq(r.address_count, 2);
+
+    header(&m, REPLY, 2, 0, 0);
+    question(&m, "www.example.org", DNS_A);
+    a_record(&m, "@49", 30, 1); /* 16 bytes long: the next owner stands at 49 */
+    ck_assert_uint_eq(m.b.len, 49);
+    a_record(&m, "www.example.org", 30, 2);
+    ck_assert_int_eq(parse_reply(&m, &r), -EBADMSG);
+}
+END_TEST
+
 /* Goal: an answer to another question (id, name, type), or no answer at all, is refused. */
 START_TEST(reply_to_another_question_refused)
 {
@@ -517,6 +540,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(reply_ignores_strangers),
     SUITE_TEST(reply_bad_chains),
     SUITE_TEST(reply_bad_pointers),
+    SUITE_TEST(reply_forward_pointer_refused),
     SUITE_TEST(reply_to_another_question_refused),
     SUITE_TEST(reply_bad_records),
     SUITE_TEST(reply_rcodes),

@@ -269,6 +269,7 @@ static void drain(struct auditor *a)
 
         (void)poll(&p, 1, 10);
     }
+    outbox_remember(a->outbox, mono_now());
 }
 
 static int open_stream(struct auditor *a, struct why *why)

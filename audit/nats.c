@@ -162,8 +162,11 @@ static void on_ack(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *failure,
 
 static void on_up(natsConnection *connection, void *closure)
 {
-    (void)connection;
-    add_event(closure, NATS_LINK_UP, "");
+    char server[NATS_LINK_ID_CAP] = "";
+
+    (void)natsConnection_GetConnectedServerId(connection, server,
+                                              sizeof(server)); /* "": as a new one */
+    add_event(closure, NATS_LINK_UP, server);
 }
 
 static void on_down(natsConnection *connection, void *closure)
@@ -231,7 +234,7 @@ static bool connect_link(struct nats_link *l)
         s = natsConnection_Connect(&l->connection, o);
     natsOptions_Destroy(o);
     if (s == NATS_OK)
-        add_event(l, NATS_LINK_UP, ""); /* later connections call on_up() */
+        on_up(l->connection, l); /* later connections call it by themselves */
     else if (s != NATS_NOT_YET_CONNECTED)
         return false;
     if (jsOptions_Init(&jo) != NATS_OK)

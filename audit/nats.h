@@ -14,13 +14,14 @@
 #include "base/must.h"
 #include "base/why.h"
 
-#define NATS_LINK_ID_CAP 48u /* a message id and its NUL */
+#define NATS_LINK_ID_CAP 64u /* a message id, or a server's id, and its NUL */
 #define NATS_LINK_QUEUE  1024u
 
 struct nats_link;
 
 enum nats_link_news {
-    NATS_LINK_UP, /* connected; what was sent before may be lost */
+    NATS_LINK_UP, /* connected; @id names the server process: another one may have lost acknowledged
+                   * messages */
     NATS_LINK_DOWN,
     NATS_LINK_ACK,     /* the message @id is stored */
     NATS_LINK_REFUSED, /* the message @id is not stored, as far as we know; "": perhaps several */

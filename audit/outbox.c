@@ -26,7 +26,9 @@
 #define ACK_LIMIT_S  15 /* the link gives up on a message after 5 s */
 #define BACK_OFF_MS  500
 #define MARK_S       10
-#define SENT_LEN     21u /* 20 digits and a newline */
+#define OFFSET_LEN   20u
+#define SENT_LEN     (2 * (OFFSET_LEN + 1) + NATS_LINK_ID_CAP) /* two offsets, a server, a newline */
+#define REMEMBER_MS  200
 #define LINES_A_TURN 256u
 
 static_assert(OUTBOX_KEEP_S < (OUTBOX_MARKS - 1) * MARK_S, "the marks reach back far enough");
@@ -41,32 +43,58 @@ static void go_back(struct outbox *o, uint64_t offset)
     lines_seek(&o->lines, offset);
 }
 
-/** Where the file says that all before is safe; 0 when it says nothing that makes sense. */
-static uint64_t read_sent(int fd, int log_fd)
+static int read_digits(const char *text, uint64_t *ret)
 {
-    char text[SENT_LEN + 1] = "";
-    uint64_t offset = 0;
-    char before;
+    uint64_t v = 0;
 
-    if (pread(fd, text, SENT_LEN, 0) != (ssize_t)SENT_LEN || text[SENT_LEN - 1] != '\n')
-        return 0;
-    for (unsigned i = 0; i < SENT_LEN - 1; i++) {
-        if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(offset, 10u, &offset) ||
-            __builtin_add_overflow(offset, (uint64_t)(text[i] - '0'), &offset))
-            return 0;
-    }
-    if (offset == 0 || offset > INT64_MAX || pread(log_fd, &before, 1, (off_t)offset - 1) != 1 ||
-        before != '\n')
-        return 0;
-    return offset;
+    for (unsigned i = 0; i < OFFSET_LEN; i++)
+        if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(v, 10u, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(text[i] - '0'), &v))
+            return -EINVAL;
+    *ret = v;
+    return 0;
 }
 
-static void write_sent(const struct outbox *o)
+/** An offset that we may begin at: the beginning of the file, or right behind a newline. */
+static bool is_line_start(int log_fd, uint64_t offset)
+{
+    char before;
+
+    return offset == 0 || (offset <= INT64_MAX &&
+                           pread(log_fd, &before, 1, (off_t)offset - 1) == 1 && before == '\n');
+}
+
+/** What the file says; all of it from the beginning when that makes no sense. */
+static void read_sent(struct outbox *o)
+{
+    char text[SENT_LEN + 1] = "";
+    uint64_t safe;
+    uint64_t acked;
+
+    o->safe = 0;
+    o->acked = 0;
+    o->server[0] = '\0';
+    if (pread(o->sent_fd, text, SENT_LEN, 0) != (ssize_t)SENT_LEN || text[SENT_LEN - 1] != '\n' ||
+        read_digits(text, &safe) < 0 || read_digits(text + OFFSET_LEN + 1, &acked) < 0 ||
+        safe > acked || !is_line_start(o->lines.fd, safe) || !is_line_start(o->lines.fd, acked))
+        return;
+    o->safe = safe;
+    o->acked = acked;
+    (void)snprintf(o->server, sizeof(o->server), "%.*s",
+                   (int)strcspn(text + 2 * (OFFSET_LEN + 1), " \n"), text + 2 * (OFFSET_LEN + 1));
+}
+
+void outbox_remember(struct outbox *o, struct mono now)
 {
     char text[SENT_LEN + 1];
 
-    (void)snprintf(text, sizeof(text), "%020" PRIu64 "\n", o->safe);
+    if (!o->is_owner || (o->remembered == o->acked && o->remembered_at.ns != 0))
+        return;
+    (void)snprintf(text, sizeof(text), "%020" PRIu64 " %020" PRIu64 " %-*s\n", o->safe, o->acked,
+                   (int)NATS_LINK_ID_CAP - 1, o->server);
     (void)!pwrite(o->sent_fd, text, SENT_LEN, 0); /* not written means sent again: no harm */
+    o->remembered = o->acked;
+    o->remembered_at = now;
 }
 
 int outbox_open(struct outbox *o, const char *path, const char *workspace,
@@ -102,14 +130,27 @@ void outbox_close(struct outbox *o)
     buf_done(&o->payload);
 }
 
+/** Another server process may not have on disk what was acknowledged a moment ago. */
+static void meet_server(struct outbox *o)
+{
+    if (o->connected[0] != '\0' && strcmp(o->connected, o->server) == 0) {
+        go_back(o, o->acked);
+        return;
+    }
+    o->mark_count = 0;
+    go_back(o, o->safe);
+    (void)snprintf(o->server, sizeof(o->server), "%s", o->connected);
+}
+
 /** One of the auditors that write this log sends it; when that one ends, another takes over. */
 static bool own(struct outbox *o)
 {
     if (o->is_owner || flock(o->sent_fd, LOCK_EX | LOCK_NB) < 0)
         return o->is_owner;
     o->is_owner = true;
-    o->safe = read_sent(o->sent_fd, o->lines.fd);
-    go_back(o, o->safe);
+    read_sent(o);
+    if (o->is_up)
+        meet_server(o);
     return true;
 }
 
@@ -141,10 +182,10 @@ void outbox_hear(struct outbox *o, const struct nats_link_event *e, struct mono 
 {
     switch (e->news) {
     case NATS_LINK_UP:
+        (void)snprintf(o->connected, sizeof(o->connected), "%s", e->id);
         o->is_up = true;
-        o->mark_count = 0;
         if (o->is_owner)
-            go_back(o, o->safe);
+            meet_server(o);
         return;
     case NATS_LINK_DOWN:
         o->is_up = false;
@@ -285,7 +326,7 @@ static void move_safe(struct outbox *o, struct mono now)
         return;
     if (o->marks[old - 1].offset > o->safe) {
         o->safe = o->marks[old - 1].offset;
-        write_sent(o);
+        o->remembered_at = (struct mono){0}; /* to be written */
     }
     memmove(o->marks, o->marks + old, (o->mark_count - old) * sizeof(o->marks[0]));
     o->mark_count -= old;
@@ -299,6 +340,8 @@ void outbox_pump(struct outbox *o, struct mono now)
         go_back(o, o->acked);
     send_lines(o, now);
     move_safe(o, now);
+    if (!mono_before(now, mono_add_ms(o->remembered_at, REMEMBER_MS)))
+        outbox_remember(o, now);
 }
 
 bool outbox_is_empty(const struct outbox *o)

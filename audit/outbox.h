@@ -48,8 +48,12 @@ struct outbox {
     bool is_owner; /* we hold the lock: several auditors may write one log, one of them sends it */
     bool is_up;
     int sent_fd;
-    uint64_t acked;          /* all lines that end at or before it are acknowledged */
-    uint64_t safe;           /* … and were so OUTBOX_KEEP_S ago */
+    uint64_t acked;                   /* all lines that end at or before it are acknowledged */
+    uint64_t safe;                    /* … and were so OUTBOX_KEEP_S ago */
+    char server[NATS_LINK_ID_CAP];    /* the process that acknowledged; "": none yet */
+    char connected[NATS_LINK_ID_CAP]; /* the process that we are connected to */
+    uint64_t remembered;              /* @acked as the file has it */
+    struct mono remembered_at;
     struct mono oldest_sent; /* when the window last moved */
     struct mono not_before;  /* no sending before: after a refusal */
     struct outbox_mark marks[OUTBOX_MARKS];
@@ -73,6 +77,8 @@ void outbox_hear(struct outbox *o, const struct nats_link_event *e, struct mono 
 /** outbox_pump() - Send what the log has gained, as far as the window allows; remember what is
  * safe. */
 void outbox_pump(struct outbox *o, struct mono now);
+/** outbox_remember() - Write down what is acknowledged, now rather than soon. */
+void outbox_remember(struct outbox *o, struct mono now);
 /** outbox_is_empty() - Is everything that the log holds acknowledged? */
 bool outbox_is_empty(const struct outbox *o);
 /** outbox_deadline() - When outbox_pump() wants to be called even if nothing happens. */

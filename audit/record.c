@@ -25,8 +25,9 @@
 #define ENDPOINT_BYTES  19u
 #define ARGUMENTS_MAX   4096u
 #define TIME_END_NS     (INT64_C(9214646400) * NS_PER_S) /* 2262-01-01: the last that fits is near */
-#define DURATION_MAX_NS (INT64_C(100000000) * NS_PER_S)  /* three years: exact as a decimal of ms  \
-                                                          */
+#define DURATION_MAX_NS                                                                            \
+    (INT64_C(100000000) * NS_PER_S) /* three years: exact as a decimal of ms                       \
+                                     */
 
 enum field_type {
     FIELD_TIME = 0, /* int64_t wall_ns */

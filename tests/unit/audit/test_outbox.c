@@ -135,7 +135,8 @@ static void open_outbox(struct outbox *box, struct stream *stream)
     ck_assert_msg(outbox_open(box, path, "my space", &link, &why) == 0, "%s", why.text);
 }
 
-static const struct nats_link_event up = {.news = NATS_LINK_UP};
+static const struct nats_link_event up = {.news = NATS_LINK_UP, .id = "NSERVER1"};
+static const struct nats_link_event up_other = {.news = NATS_LINK_UP, .id = "NSERVER2"};
 static const struct nats_link_event down = {.news = NATS_LINK_DOWN};
 
 START_TEST(outbox_without_trouble_sends_each_line_once)
@@ -252,6 +253,31 @@ START_TEST(outbox_remembers_what_is_safe_only_after_its_time)
 }
 END_TEST
 
+START_TEST(outbox_sends_again_only_to_another_server_process)
+{
+    struct mono now = {.ns = NS_PER_S};
+    struct logfile f;
+
+    make_place();
+    ck_assert_int_eq(logfile_open(&f, path, 7, NULL), 0);
+    add_records(&f, 100);
+    for (unsigned round = 0; round < 3; round++) {
+        open_outbox(&o, &s);
+        outbox_hear(&o, round == 2 ? &up_other : &up, now);
+        while (!outbox_is_empty(&o)) {
+            outbox_pump(&o, now);
+            answer(&s, &o, now);
+        }
+        outbox_remember(&o, now);
+        outbox_close(&o);
+        ck_assert_uint_eq(s.stored_count, 100);
+        ck_assert_uint_eq(s.repeated, round == 2 ? 100 : 0);
+    }
+    logfile_close(&f);
+    remove_place();
+}
+END_TEST
+
 START_TEST(outbox_cursor_that_makes_no_sense_means_from_the_beginning)
 {
     static const char *const texts[] = {"", "hello", "00000000000000000003\n",
@@ -309,6 +335,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(outbox_without_trouble_sends_each_line_once),
     SUITE_ROWS(outbox_under_loss_refusal_and_reconnection_delivers_all, 25),
     SUITE_TEST(outbox_remembers_what_is_safe_only_after_its_time),
+    SUITE_TEST(outbox_sends_again_only_to_another_server_process),
     SUITE_ROWS(outbox_cursor_that_makes_no_sense_means_from_the_beginning, 5),
     SUITE_TEST(second_outbox_of_a_log_waits_until_the_first_is_gone),
 };

@@ -45,6 +45,7 @@ struct guardian_report {
 struct guardian {
     const struct spawn_config *config;
     struct spawn_shared *shared;
+    const struct terminal *terminal;
     pid_t supervisor;
     int report_fd; /* SEQPACKET to the supervisor */
 };

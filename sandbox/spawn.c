@@ -102,6 +102,7 @@ void agent_main(const struct guardian *g, pid_t guardian, int ready_fd)
 {
     struct spawn_shared *shared = g->shared;
     char byte = 0;
+    int err;
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != guardian)
         agent_fail(shared, "the guardian is gone", -ESRCH);
@@ -115,6 +116,9 @@ void agent_main(const struct guardian *g, pid_t guardian, int ready_fd)
     spawn_state_wait(shared, SPAWN_STATE_HANDED);
     if (close_range(3, ~0U, CLOSE_RANGE_UNSHARE) < 0)
         agent_fail(shared, "close_range", -errno);
+    err = terminal_attach(g->terminal);
+    if (err < 0)
+        agent_fail(shared, "terminal", err);
     spawn_state_wait(shared, SPAWN_STATE_GO);
     agent_restore_signals(g->config);
     environ = (char **)(uintptr_t)g->config->envp;
@@ -223,7 +227,8 @@ static int receive_started(int fd, struct spawn_shared *shared, struct spawned *
 
 static int start_guardian(const struct spawn_config *config, struct spawned *s, struct why *why)
 {
-    struct guardian g = {.config = config, .shared = s->shared, .supervisor = getpid()};
+    struct guardian g = {
+        .config = config, .shared = s->shared, .terminal = &s->terminal, .supervisor = getpid()};
     int line[2];
     int err;
 
@@ -285,7 +290,9 @@ int spawn_agent(const struct spawn_config *config, struct spawned *ret, struct w
         s.shared = NULL;
         err = why_set(why, -errno, "cannot share a page: %s", strerror(errno));
     } else {
-        err = start_guardian(&c, &s, why);
+        err = terminal_start(&s.terminal, why);
+        if (err == 0)
+            err = start_guardian(&c, &s, why);
     }
     if (err < 0) {
         spawn_done(&s);
@@ -375,6 +382,7 @@ void spawn_done(struct spawned *s)
         continue;
     if (s->guardian_pid > 0 && WIFSIGNALED(status))
         spawn_kill_all(s); /* it could not do its work */
+    terminal_done(&s->terminal);
     close_and_forget(&s->notify_fd);
     close_and_forget(&s->pidfd);
     close_and_forget(&s->guardian_pidfd);

@@ -20,6 +20,7 @@
 
 #include "base/must.h"
 #include "base/why.h"
+#include "sandbox/terminal.h"
 
 /** Walls of the agent beyond the filter, as found at start. */
 enum spawn_wall {
@@ -51,6 +52,7 @@ struct spawned {
     int guardian_pidfd; /* readable: the guardian is gone (event_fd is at its end, too) */
     unsigned walls;     /* enum spawn_wall bits that stand */
     pid_t spare_pid;
+    struct terminal terminal;    /* the agent's own, when it is interactive */
     bool was_dumpable;           /* private: given back by spawn_done() */
     struct spawn_shared *shared; /* private */
 };

@@ -23,7 +23,7 @@ IFS=' ' read -r -a within <<<"${LIVE_WITHIN:-}"
 run() {
     local mode=$1 suite=$2
     shift 2
-    timeout -k 5 280 "${LIVE_USER[@]}" "$@" $PYTHON -m test --timeout 120 -i '*VSOCK*' -w \
+    timeout -k 5 "${LIVE_SUITE_S:-280}" "${LIVE_USER[@]}" "$@" $PYTHON -m test --timeout 240 -i '*VSOCK*' -w \
         --junit-xml "$live_dir/tmp/$mode.$suite.xml" "$suite" >"$live_dir/$mode.$suite.log" 2>&1
 }
 inside() {

@@ -386,6 +386,8 @@ static void finish(struct run *r)
         spawn_done(&r->agent);
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);
+    if (s->loop != NULL)
+        loop_timer_clear(s->loop, &s->survey_timer);
     resolver_free(s->resolver);
     refusals_free(s->refusals);
     if (end_audit(r) < 0 && r->status != SANDBOX_EXIT_FAILED)

@@ -191,10 +191,16 @@ static void on_seen(void *self, uint64_t inode)
         v->seen = s->survey_serial;
 }
 
+/** Look at everybody's descriptors. The look is believed for as long as it took, so that looking
+ * takes at most half of the time. */
 static void survey(struct session *s)
 {
+    struct mono begun = mono_now();
+
     s->survey_serial++;
     agent_survey(&s->agents, on_seen, s);
+    s->survey_until = mono_now();
+    s->survey_until = mono_add_ns(s->survey_until, s->survey_until.ns - begun.ns);
 }
 
 /** Without a look at the agent's descriptors: closed for certain, or perhaps still open? */
@@ -207,20 +213,6 @@ static bool may_be_open(struct session *s, struct vsock *v)
     /* shutdown(2) hangs up as well, so the hint is confirmed. */
     return poll(&p, 1, 0) <= 0 || (p.revents & POLLHUP) == 0 ||
            unix_diag_is_open(&s->diag, v->inode);
-}
-
-bool sock_is_open(struct session *s, struct vsock *v)
-{
-    bool is_open = v->is_busy || may_be_open(s, v);
-
-    if (is_open && !v->is_busy &&
-        v->kept_fd >= 0) { /* our own duplicate keeps it open: who else has it? */
-        survey(s);
-        is_open = v->seen == s->survey_serial;
-    }
-    if (!is_open)
-        sock_end(s, v);
-    return is_open;
 }
 
 /** End sockets that no process has any more and that nothing else would have told us about. */
@@ -241,6 +233,38 @@ static void sweep(struct session *s)
     s->sweep_at = 2 * vsock_count(s->sockets);
     if (s->sweep_at < 256)
         s->sweep_at = 256;
+}
+
+static void on_survey_due(void *self, struct mono now)
+{
+    (void)now;
+    sweep(self);
+}
+
+bool sock_is_open(struct session *s, struct vsock *v)
+{
+    bool is_open = v->is_busy || may_be_open(s, v);
+
+    if (is_open && !v->is_busy &&
+        v->kept_fd >= 0) { /* our own duplicate keeps it open: who else? */
+        survey(s);
+        is_open = v->seen == s->survey_serial;
+    }
+    if (!is_open)
+        sock_end(s, v);
+    return is_open;
+}
+
+bool sock_seems_open(struct session *s, struct vsock *v)
+{
+    if (v->kept_fd < 0 || v->seen != s->survey_serial || !mono_before(mono_now(), s->survey_until))
+        return sock_is_open(s, v);
+    s->survey_timer.expired = on_survey_due;
+    s->survey_timer.self = s;
+    if (s->survey_timer.index_ == 0 &&
+        loop_timer_set(s->loop, &s->survey_timer, s->survey_until) < 0)
+        return sock_is_open(s, v);
+    return true;
 }
 
 /* Birth */

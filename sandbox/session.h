@@ -66,10 +66,12 @@ struct session {
     struct refusals *refusals;
     struct ip local_v4; /* our address toward the network; IP_NONE: none */
     struct ip local_v6;
-    uint8_t *scratch;       /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
-    uint32_t survey_serial; /* of the latest look at who has which socket */
-    uint32_t sweep_at;      /* look for dead sockets when so many are in use */
-    uint64_t handshakes;    /* tunnel handshakes completed, for the message about none */
+    uint8_t *scratch;               /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
+    uint32_t survey_serial;         /* of the latest look at who has which socket */
+    struct mono survey_until;       /* that look is believed until then */
+    struct loop_timer survey_timer; /* looks again, for those who connected on a belief */
+    uint32_t sweep_at;              /* look for dead sockets when so many are in use */
+    uint64_t handshakes;            /* tunnel handshakes completed, for the message about none */
 };
 
 /** One trapped call while it is handled. */
@@ -120,6 +122,9 @@ void sock_close_end(struct session *s, struct vsock *v);
 void sock_end(struct session *s, struct vsock *v);
 /** sock_is_open() - Does a process of the agent still have the socket? When not, it is ended. */
 bool sock_is_open(struct session *s, struct vsock *v);
+/** sock_seems_open() - The same, but a look at everybody's descriptors that was made just now is
+ * believed, and made again soon. */
+bool sock_seems_open(struct session *s, struct vsock *v);
 /** sock_claim() - Take the local name @at for @v; dead owners are cleared away first.
  * Port 0: one of our choice. Errors: -EADDRINUSE. */
 int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at) MUST_USE;

@@ -402,7 +402,7 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
 
     do
         listener = vsock_listener(s->sockets, dst, rng_u32(s->rng));
-    while (listener != NULL && !sock_is_open(s, listener));
+    while (listener != NULL && !sock_seems_open(s, listener));
     if (listener != NULL)
         return connect_to(s, t, listener, dst);
     if (sock_is_host_ip(s, &dst->ip) && s->netstack != NULL &&

@@ -166,6 +166,13 @@ int inject_inode(int fd, uint64_t *ret)
     return 0;
 }
 
+void inject_limit_send(int end, int32_t bytes)
+{
+    int half = bytes / 2; /* the kernel doubles it */
+
+    (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)); /* else it stays larger */
+}
+
 void inject_fill(int agent_end)
 {
     static const uint8_t junk[FILL_CHUNK];

@@ -41,6 +41,10 @@ int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end) MUST_
 /** inject_inode() - The inode number of a socket of ours. */
 int inject_inode(int fd, uint64_t *ret) MUST_USE;
 
+/** inject_limit_send() - Let the end keep @bytes unsent at most, as SO_SNDBUF reads them back; for
+ * ends that agents hold on both sides, where no byte stays queued as a canary. */
+void inject_limit_send(int end, int32_t bytes);
+
 /** inject_fill() - Fill what @agent_end sends, until not one byte more goes in: it is then not
  * writable, like a TCP socket in SYN_SENT. The last byte stands alone in its buffer. */
 void inject_fill(int agent_end);

@@ -21,6 +21,8 @@
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
 
+#define SEND_BUFFER_DIRECT 212992 /* of both ends of a direct connection: Linux's default */
+
 /* Flow events */
 
 static void fail(struct session *s, struct vsock *v, int err)
@@ -289,28 +291,6 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
 
 /* Inside the sandbox */
 
-/** Refuse as the network would: at once, or for a non-blocking call by and by. */
-static int64_t refuse_local(struct session *s, struct trap *t, const struct endpoint *dst)
-{
-    struct vsock *v = t->sock;
-    int agent_end = t->fd;
-    auto_fd copy = -1;
-
-    if (!trap_is_nonblock(s, t))
-        return -ECONNREFUSED;
-    if (v->kept_fd >= 0) {
-        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
-        agent_end = copy;
-    }
-    if (join(s, t) < 0)
-        return -ECONNREFUSED;
-    v->remote = *dst;
-    vsock_move(v, VSOCK_CONNECTING);
-    (void)inject_canary(agent_end); /* unread: closing our end is then a reset */
-    fail(s, v, -ECONNREFUSED);
-    return -EINPROGRESS;
-}
-
 /** The client's own name: what it bound, else the address it calls and a port of our choice. */
 static int name_client(struct session *s, struct vsock *v, const struct endpoint *dst)
 {
@@ -377,6 +357,15 @@ static int64_t connect_to(struct session *s, struct trap *t, struct vsock *liste
         agent_end = copy;
     }
     err = join(s, t);
+    if (err == 0) {
+        int32_t send_buffer = SEND_BUFFER_DIRECT;
+
+        (void)vsock_option_get(v, SOL_SOCKET, SO_SNDBUF, &send_buffer);
+        inject_limit_send(agent_end, send_buffer);
+        send_buffer = SEND_BUFFER_DIRECT;
+        (void)vsock_option_get(listener, SOL_SOCKET, SO_SNDBUF, &send_buffer);
+        inject_limit_send(v->our_end, send_buffer);
+    }
     if (err == 0 && is_nonblock)
         inject_edge(agent_end, v->our_end);
     listener->is_busy = true; /* making room in the table must not sweep it away */
@@ -408,7 +397,8 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
     if (sock_is_host_ip(s, &dst->ip) && s->netstack != NULL &&
         judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0)
         return connect_remote(s, t, dst);
-    return refuse_local(s, t, dst);
+    return -ECONNREFUSED; /* at once, also for a non-blocking call: the descriptor stays as it was
+                           */
 }
 
 /* The call */

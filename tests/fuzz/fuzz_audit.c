@@ -43,8 +43,8 @@ static void rewrite(const struct buf *line, struct buf *ret)
     record_text_done(&t);
 }
 
-/** A record that was accepted: its line must be readable, and the second writing (in which bytes that were
- * not UTF-8 have become characters) stays as it is from then on. */
+/** A record that was accepted: its line must be readable, and the second writing (in which bytes
+ * that were not UTF-8 have become characters) stays as it is from then on. */
 static void check_record(const struct audit_record *r)
 {
     struct buf first;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connect whose SYNs nobody answers fails with ETIMEDOUT when Linux's TCP does (tcp_syn_retries 6:
- * after 127 s). Live, because lwIP's clock is the loop's; it sleeps nearly all of the time.
+ * A connect whose SYNs nobody answers fails with ETIMEDOUT when Linux's TCP does (tcp_syn_retries
+ * 6: after 127 s). Live, because lwIP's clock is the loop's; it sleeps nearly all of the time.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -42,7 +42,8 @@ START_TEST(connect_without_answer_times_out_as_tcp_does)
     struct why why;
     uint8_t key[WG_KEY_LEN];
     int64_t start;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* bound, and never read: a peer that is dead */
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC,
+                    0); /* bound, and never read: a peer that is dead */
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
     len = sizeof(sa);

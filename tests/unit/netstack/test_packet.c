@@ -70,7 +70,8 @@ START_TEST(datagram_written_is_read_again)
 }
 END_TEST
 
-/* Every bit of a datagram is covered by a checksum or by the shape, except some of IPv6's header. */
+/* Every bit of a datagram is covered by a checksum or by the shape, except some of IPv6's header.
+ */
 START_TEST(datagram_with_any_flipped_bit_is_refused)
 {
     struct bytes raw = one_datagram(0, 9);
@@ -105,19 +106,21 @@ START_TEST(fragments_fit_the_mtu_and_carry_everything)
     struct endpoint src = at(sources[_i]), dst = at(targets[_i]);
 
     taken = (struct taken){0};
-    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 1420 - 28 - 20 * (size_t)_i), 1420, 7,
-                                     take, &taken),
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 1420 - 28 - 20 * (size_t)_i),
+                                     1420, 7, take, &taken),
                      0);
     ck_assert_uint_eq(taken.count, 1);
     ck_assert_uint_eq(taken.largest, 1420);
     taken = (struct taken){0};
-    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 65507), 1420, 7, take, &taken), 0);
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 65507), 1420, 7, take, &taken),
+                     0);
     ck_assert_uint_eq(taken.total, 65507 + 8);
     ck_assert_uint_le(taken.largest, 1420);
     ck_assert(taken.was_fragment);
     if (_i == 0)
-        ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 65508), 1420, 7, take, &taken),
-                         -EMSGSIZE);
+        ck_assert_int_eq(
+            packet_send_udp(&src, &dst, bytes_of(payload, 65508), 1420, 7, take, &taken),
+            -EMSGSIZE);
     dst = at(targets[1 - _i]);
     ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 1), 1420, 7, take, &taken),
                      -EAFNOSUPPORT);
@@ -165,8 +168,9 @@ END_TEST
 START_TEST(reset_answers_the_syn)
 {
     /* 10.9.0.2:4000 > 192.0.2.7:80, SYN, sequence number 0x01020304 */
-    uint8_t syn[40] = {0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 9, 0, 2, 192, 0, 2, 7,
-                       0x0f, 0xa0, 0, 80, 1, 2, 3, 4, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0};
+    uint8_t syn[40] = {0x45, 0, 0,   40, 0,    0, 0,    0,    64, 6,  0, 0, 10, 9,
+                       0,    2, 192, 0,  2,    7, 0x0f, 0xa0, 0,  80, 1, 2, 3,  4,
+                       0,    0, 0,   0,  0x50, 2, 0xff, 0xff, 0,  0,  0, 0};
     uint8_t rst[PACKET_RST_MAX];
     uint32_t sum = 0;
     struct packet about, p;

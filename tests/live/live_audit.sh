@@ -70,10 +70,13 @@ fi
 contains "the gateway's records name the peer's key" "$(literally "$live_client_pub")" "$live_dir/gateway.jsonl"
 lacks "no private key is in any record or message" "$(literally "$(sed -n 's/^PrivateKey = //p' "$live_dir/client.conf")")" "$live_dir/sandbox.jsonl"
 
-# What cannot be recorded is not allowed: the auditor is killed between two exchanges. Without the kill
-# both pass (the positive control); with it the second one does not arrive.
+# What cannot be recorded is not allowed. Between two exchanges nobody, the auditor's writer (which its
+# keeper replaces), or keeper and writer are killed. In the last case the second exchange must not arrive.
+decisions() {
+    grep '"kind":"decision"' "$log" | grep -c "\"dst_port\":$tcp_port,"
+}
 two_exchanges() {
-    local auditor=
+    local writer='' keeper=''
     rm -f "$live_dir/tmp/up" "$live_dir/tmp/go" "$log"
     mkfifo "$live_dir/tmp/up" "$live_dir/tmp/go"
     chmod a+rw "$live_dir/tmp/up" "$live_dir/tmp/go"
@@ -87,21 +90,30 @@ two_exchanges() {
     local pid=$!
     live_pids+=("$pid")
     read -r -t "$LIVE_WAIT_S" _ <&4 || echo "the first exchange failed" >>"$live_dir/err"
-    if [ "$1" = kill ]; then
-        auditor=$(find /proc/[0-9]*/fd -lname "$log" 2>/dev/null | cut -d/ -f3 | sort -u)
-        [ -n "$auditor" ] && [ "$auditor" != "$pid" ] || not_ok "the log is held by another process than the supervisor ($auditor, $pid)"
-        kill -KILL $auditor
+    if [ "$1" != nobody ]; then
+        writer=$(find /proc/[0-9]*/fd -lname "$log" 2>/dev/null | cut -d/ -f3 | sort -u)
+        keeper=$(sed -n 's/^PPid:.//p' "/proc/$writer/status")
+        if [ -z "$writer" ] || [ "$writer" = "$pid" ] || [ "$keeper" = "$pid" ]; then
+            not_ok "the log is held by a writer under a keeper, not by the supervisor ($writer, $keeper, $pid)"
+        elif [ "$1" = writer ]; then
+            kill -KILL "$writer"
+        else
+            kill -KILL "$keeper" "$writer"
+        fi
     fi
     echo go >&6
     wait "$pid"
     exchanges=$?
     exec 4>&- 6>&-
 }
-two_exchanges leave
-equal "positive control: with the auditor alive both exchanges pass" 0 $exchanges || tail -n 5 "$live_dir/err"
+two_exchanges nobody
+equal "positive control: with the auditor alive both exchanges pass, two decisions are recorded" "0 2" "$exchanges $(decisions)" ||
+    tail -n 5 "$live_dir/err"
+two_exchanges writer
+equal "with its writer killed both pass, and both are recorded" "0 2" "$exchanges $(decisions)" || tail -n 5 "$live_dir/err"
 before=$(grep -c "^accept tcp-echo $GATEWAY_OUT4" "$live_dir/servers.log")
-two_exchanges kill
-check "with the auditor killed the sandbox fails closed (status $exchanges)" test $exchanges -ne 0
+two_exchanges both
+check "with keeper and writer killed the sandbox fails closed (status $exchanges)" test $exchanges -ne 0
 live_user server "${py[@]}" tcp $SERVER4 "$tcp_port" fence >/dev/null
 equal "… and only the first exchange reached the server" $((before + 1)) "$(grep -c "^accept tcp-echo $GATEWAY_OUT4" "$live_dir/servers.log")"
 live_done

@@ -164,13 +164,21 @@ static void reap_ended(const struct walk *w, pid_t root)
             (void)waitpid(w->all[i].pid, NULL, WNOHANG); /* not yet ended: the next round */
 }
 
+/** A subreaper without a child has no descendant: then there is no need to walk. */
+static bool has_children(void)
+{
+    siginfo_t info;
+
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
 int reaper_kill_descendants(pid_t spare)
 {
     struct walk w = {0};
     pid_t root = getpid();
-    int err;
+    int err = 0;
 
-    for (;;) {
+    while (has_children()) {
         err = walk_read(&w);
         if (err < 0 || walk_mark(&w, root, spare) == 0)
             break;

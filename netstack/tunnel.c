@@ -155,6 +155,15 @@ static void link_received(void *self, const struct endpoint *from, uint8_t *data
         dispatch(ns, packet);
 }
 
+void tunnel_deliver(struct netstack *ns, struct wg_peer_id peer, struct bytes packet)
+{
+    struct pbuf *copy = lwip_packet_new(packet);
+
+    ns->inbox_peer = peer;
+    if (copy != NULL)
+        dispatch(ns, copy);
+}
+
 static void wg_send(void *self, const struct endpoint *to, struct bytes datagram)
 {
     struct netstack *ns = self;

@@ -17,6 +17,8 @@ void tunnel_send(struct netstack *ns, struct bytes packet);
 void tunnel_end_of_turn(struct netstack *ns);
 /** tunnel_take() - One inner packet whose fragments, if any, were put together. */
 void tunnel_take(struct netstack *ns, const struct packet *p);
+/** tunnel_deliver() - As if @peer had sent this inner packet just now; for tests of this side. */
+void tunnel_deliver(struct netstack *ns, struct wg_peer_id peer, struct bytes packet);
 /** tunnel_source() - Our address toward @dst, when a peer has it: -ENETUNREACH otherwise. */
 int tunnel_source(const struct netstack *ns, const struct ip *dst, struct ip *ret) MUST_USE;
 

@@ -27,6 +27,9 @@ enum {
     OPT_TLS_KEY,
     OPT_INSECURE,
     OPT_AUDIENCE,
+    OPT_NATS,
+    OPT_NATS_CREDS,
+    OPT_NO_NATS,
     OPT_READY_FD,
     OPT_VERBOSE,
 };
@@ -41,6 +44,10 @@ static const struct cli_option options[] = {
     [OPT_INSECURE] = {"insecure-http", NULL,
                       "Serve plain HTTP also on other addresses than loopback"},
     [OPT_AUDIENCE] = {"audience", "NAME", "Audience of the tokens (lattice)"},
+    [OPT_NATS] = {"nats", "URL", "Use this NATS server, with JetStream, instead of starting one"},
+    [OPT_NATS_CREDS] = {"nats-creds", "FILE", "Credentials for it (JWT and seed)"},
+    [OPT_NO_NATS] = {"no-nats", NULL,
+                     "Go without NATS: only latticed's own records can be queried"},
     [OPT_READY_FD] = {"ready-fd", "N", "Write the port and a newline to descriptor N when ready"},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more"},
 };
@@ -62,6 +69,9 @@ struct settings {
     const char *tls_cert;
     const char *tls_key;
     const char *audience;
+    const char *nats;
+    const char *nats_creds;
+    bool no_nats;
     bool insecure;
     bool verbose;
     int ready_fd;
@@ -72,6 +82,9 @@ struct daemon {
     struct loop_watch signals;
     struct audit *audit;
     struct loop_watch auditor;
+    struct control_nats *nats;         /* our own server; NULL: none */
+    struct audit_stream named;         /* the one that --nats names */
+    const struct audit_stream *stream; /* either; NULL: no NATS */
     struct control *control;
     struct buf cert, key;
     char audit_log[1024];
@@ -105,6 +118,15 @@ static int parse(int argc, char **argv, struct settings *s, int *ret_status)
             break;
         case OPT_AUDIENCE:
             s->audience = p.value;
+            break;
+        case OPT_NATS:
+            s->nats = p.value;
+            break;
+        case OPT_NATS_CREDS:
+            s->nats_creds = p.value;
+            break;
+        case OPT_NO_NATS:
+            s->no_nats = true;
             break;
         case OPT_READY_FD:
             if (port_parse(bytes_of_str(p.value), &fd) < 0) {
@@ -219,7 +241,8 @@ static int make_data_dir(const char *path, struct why *why)
 
 static int start_audit(struct daemon *d, const char *data, struct why *why)
 {
-    struct audit_config config = {.path = d->audit_log, .identity = "latticed"};
+    struct audit_config config = {
+        .path = d->audit_log, .identity = "latticed", .stream = d->stream};
     int err;
 
     if (snprintf(d->audit_log, sizeof(d->audit_log), "%s/audit.jsonl", data) >=
@@ -228,8 +251,31 @@ static int start_audit(struct daemon *d, const char *data, struct why *why)
     err = audit_start(&config, &d->audit, why);
     if (err < 0)
         return err;
+    err = audit_emit(d->audit, &(struct audit_record){
+                                   .kind = AUDIT_START, .mode = "enforce", .duration_ns = -1});
+    if (err < 0)
+        return why_set(why, err, "cannot write %s: %s", d->audit_log, strerror(-err));
     d->auditor = (struct loop_watch){.fd = audit_fd(d->audit), .ready = on_auditor, .self = d};
     return loop_watch(d->loop, &d->auditor, EPOLLIN);
+}
+
+/** Before the auditor is forked: it publishes there. */
+static int start_nats(struct daemon *d, const struct settings *s, struct why *why)
+{
+    int err;
+
+    if (s->no_nats)
+        return 0;
+    if (s->nats != NULL) {
+        d->named =
+            (struct audit_stream){.url = s->nats, .creds_file = s->nats_creds, .make_stream = true};
+        d->stream = &d->named;
+        return 0;
+    }
+    err = control_nats_start(d->loop, s->data, &d->nats, why);
+    if (err == 0)
+        d->stream = control_nats_stream(d->nats);
+    return err;
 }
 
 static int start(struct daemon *d, const struct settings *s, struct why *why)
@@ -238,8 +284,8 @@ static int start(struct daemon *d, const struct settings *s, struct why *why)
     int err;
 
     if ((err = choose_address(s, &config.listen, why)) < 0 ||
-        (err = make_data_dir(s->data, why)) < 0 || (err = start_audit(d, s->data, why)) < 0 ||
-        (err = watch_signals(d, why)) < 0)
+        (err = make_data_dir(s->data, why)) < 0 || (err = start_nats(d, s, why)) < 0 ||
+        (err = start_audit(d, s->data, why)) < 0 || (err = watch_signals(d, why)) < 0)
         return err;
     if (s->tls_cert != NULL) {
         if ((err = io_read_file(s->tls_cert, &d->cert, why)) < 0 ||
@@ -251,6 +297,7 @@ static int start(struct daemon *d, const struct settings *s, struct why *why)
     config.loop = d->loop;
     config.data_dir = s->data;
     config.audit = d->audit;
+    config.stream = d->stream;
     return control_new(&config, &d->control, why);
 }
 
@@ -274,6 +321,7 @@ static void stop(struct daemon *d)
     }
     if (audit_stop(d->audit) < 0)
         d->status = CLI_EXIT_ERROR;
+    control_nats_free(d->nats); /* after the auditor, which still had something to say */
     if (d->signals.fd > 0)
         (void)close(d->signals.fd);
     loop_free(d->loop);

@@ -11,6 +11,7 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/json_out.h"
+#include "control/bus.h"
 #include "control/control.h"
 #include "control/store.h"
 #include "policy/identity.h"
@@ -52,6 +53,8 @@ struct control {
     struct keyring *keys;
     struct http_server *http;
     struct audit_store *traces; /* projection of the records, for queries */
+    struct bus *bus;            /* NULL: no NATS */
+    char nats_url[256];         /* told by /discovery; "": none */
     uint8_t admin_hash[HASH_LEN];
     uint8_t gateway_hash[HASH_LEN];
     char admin_path[1024];

@@ -155,6 +155,11 @@ int control_new(const struct control_config *config, struct control **ret, struc
         err = open_data(c, why);
     else
         (void)why_set(why, err, "out of memory");
+    if (err == 0 && config->stream != NULL) {
+        (void)snprintf(c->nats_url, sizeof(c->nats_url), "%s", config->stream->url);
+        err = bus_open(config->loop, config->stream, c->traces, &c->bus, why);
+    }
+    c->config.stream = NULL; /* it was borrowed for the call */
     if (err == 0)
         err = start_http(c, why);
     if (err < 0) {
@@ -183,6 +188,7 @@ void control_free(struct control *c)
     http_server_free(c->http);
     loop_timer_clear(c->config.loop, &c->expiry);
     loop_timer_clear(c->config.loop, &c->waiters_timer);
+    bus_close(c->bus);
     audit_store_close(c->traces);
     store_close(c->store);
     keyring_free(c->keys);

@@ -24,8 +24,9 @@ struct control_config {
     struct endpoint listen; /* port 0: the kernel chooses */
     const char *tls_cert;   /* PEM text; NULL: plain HTTP */
     const char *tls_key;
-    const char *audience;  /* "aud" of the tokens; NULL: "lattice" */
-    const char *nats_url;  /* told to clients by /discovery; NULL: none */
+    const char *audience; /* "aud" of the tokens; NULL: "lattice" */
+    const struct audit_stream
+        *stream;           /* borrowed for the call; where all records arrive; NULL: no NATS */
     struct audit *audit;   /* borrowed; where spans of tool calls go */
     const char *audit_log; /* its file, read back for queries */
 };
@@ -37,5 +38,16 @@ uint16_t control_port(const struct control *c);
 /** control_admin_token_path() - The file (0600) that holds the administrator's token. Borrowed. */
 const char *control_admin_token_path(const struct control *c);
 void control_free(struct control *c);
+
+/* A nats-server of our own: loopback, JetStream, started again when it ends, ended with us. Start
+ * it before the auditor, which publishes to it. */
+struct control_nats;
+
+int control_nats_start(struct loop *loop, const char *data_dir, struct control_nats **ret,
+                       struct why *why) MUST_USE;
+/** control_nats_stream() - How to reach it; valid until control_nats_free(). */
+const struct audit_stream *control_nats_stream(const struct control_nats *n);
+/** control_nats_free() - Accepts NULL. */
+void control_nats_free(struct control_nats *n);
 
 #endif

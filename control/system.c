@@ -14,7 +14,7 @@ void system_discovery(struct call *call)
     struct json_out *j = &call->j;
 
     json_open_object(j);
-    json_put_str(j, "nats_url", call->c->config.nats_url != NULL ? call->c->config.nats_url : "");
+    json_put_str(j, "nats_url", call->c->nats_url);
     json_put_str(j, "issuer", TOKEN_ISSUER);
     json_put_str(j, "jwks_uri", "/.well-known/jwks.json");
     json_put_str(j, "openapi", "/api/v1/openapi.json");
@@ -43,6 +43,10 @@ void system_ready(struct call *call)
 {
     if (store_check(call->c->store) < 0) {
         call_fail(call, 503, "the database does not answer");
+        return;
+    }
+    if (call->c->bus != NULL && !bus_counters(call->c->bus).is_subscribed) {
+        call_fail(call, 503, "NATS does not answer yet");
         return;
     }
     system_health(call);
@@ -76,6 +80,18 @@ static void write_agents(struct call *call)
         (void)snprintf(labels, sizeof(labels), "{phase=\"%s\"}", identity_phase_name(phase));
         write_value(call, "agents", labels, (uint64_t)store_count(call->c->store, phase));
     }
+}
+
+static void write_bus(struct call *call)
+{
+    struct bus_counters n = bus_counters(call->c->bus);
+
+    write_metric(call, "stream_subscribed", "gauge", "1: records of the stream arrive here.");
+    write_value(call, "stream_subscribed", "", n.is_subscribed ? 1 : 0);
+    write_metric(call, "stream_messages_total", "counter", "Messages of the stream by outcome.");
+    write_value(call, "stream_messages_total", "{outcome=\"taken\"}", n.taken);
+    write_value(call, "stream_messages_total", "{outcome=\"refused\"}", n.refused);
+    write_value(call, "stream_messages_total", "{outcome=\"failed\"}", n.failed);
 }
 
 void system_metrics(struct call *call)
@@ -114,6 +130,8 @@ void system_metrics(struct call *call)
         write_metric(call, totals[i].name, "counter", totals[i].help);
         write_value(call, totals[i].name, "", totals[i].value);
     }
+    if (call->c->bus != NULL)
+        write_bus(call);
     write_metric(call, "tool_calls_total", "counter", "Tool calls over REST by outcome.");
     for (unsigned i = 0; i < ARRAY_COUNT(calls); i++)
         write_value(call, "tool_calls_total", calls[i].labels, calls[i].value);

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 import control
 from control import ISO, Latticed, ok
 
-d = Latticed()
+d = Latticed("--no-nats")
 url = f"http://127.0.0.1:{d.port}"
 home = d.dir / "home"
 home.mkdir()

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 import control
 from control import ISO, Latticed, is_problem, new_key, ok
 
-d = Latticed()
+d = Latticed("--no-nats")
 TOOLS = "/api/v1/agents/tools/call"
 PEERS = "/api/v1/gateway/peers"
 
@@ -312,7 +312,7 @@ ok(d.call("GET", f"{TRACES}?agentId=watched&from={begun}", token=d.admin).data["
 ok(d.call("GET", f"{TRACES}?agentId=watched&to={begun}", token=d.admin).data["items"] == [], "to is exclusive")
 first = d.call("GET", f"{TRACES}?agentId=watched&limit=1", token=d.admin).data
 second = d.call("GET", f"{TRACES}?agentId=watched&limit=1&cursor={first['nextCursor']}", token=d.admin).data
-ok(first["items"] + second["items"] == spans, "pages of 1 are the whole list", second)
+ok(first["items"] + second["items"] == spans, "pages of 1 are the whole list", (first, second, spans))
 for bad in ("from=yesterday", "limit=1001", "cursor=x", "cursor=1_", "agentid=x"):
     ok(is_problem(d.call("GET", f"{TRACES}?{bad}", token=d.admin), 400), f"a query with {bad} is refused")
 ok(is_problem(d.call("GET", f"{TRACES}/nothing", token=d.admin), 404), "an unknown trace is 404")

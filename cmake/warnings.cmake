@@ -20,6 +20,10 @@ target_compile_options(lattice_warnings INTERFACE -Wno-gnu-zero-variadic-macro-a
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     target_compile_options(lattice_warnings INTERFACE -Wno-pedantic)
 endif()
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    # struct cmsghdr ends in a flexible array, and is kept in a union with its buffer as cmsg(3) shows.
+    target_compile_options(lattice_warnings INTERFACE -Wno-flexible-array-extensions)
+endif()
 if(LATTICE_WERROR)
     target_compile_options(lattice_warnings INTERFACE -Werror)
 endif()

@@ -56,8 +56,14 @@ enum statement {
     GET_SOURCE,
     PUT_SOURCE,
     LIST_TRACES,
+    LIST_TRACES_OF_TRACE, /* in this order: which_list() */
+    LIST_TRACES_OF_AGENT,
     LIST_SPANS,
+    LIST_SPANS_OF_TRACE, /* in this order: which_list() */
+    LIST_SPANS_OF_AGENT,
     LIST_FLOWS,
+    LIST_FLOWS_OF_TRACE, /* in this order: which_list() */
+    LIST_FLOWS_OF_AGENT,
     LIST_CHILDREN,
     STATEMENTS
 };
@@ -67,6 +73,41 @@ enum statement {
 #define PAGE(time, id)                                                                             \
     " AND (?4 = 0 OR " time " >= ?4) AND (?5 = 0 OR " time " < ?5)"                                \
     " AND (?6 = 0 OR (" time ", " id ") < (?6, coalesce(?7, '')))"
+
+/* The lists, with the condition that an index answers. */
+#define TRACES(where)                                                                              \
+    "WITH t AS (SELECT trace_id, min(started_ns) AS started FROM spans WHERE " where               \
+    " AND ?3 IS NULL GROUP BY trace_id HAVING true" PAGE(                                          \
+        "started",                                                                                 \
+        "trace_id") " ORDER BY started DESC, trace_id DESC LIMIT ?8) SELECT t.trace_id, "          \
+                    "first.agent,"                                                                 \
+                    " first.parent, t.started, (SELECT max(started_ns + coalesce(duration_ns, 0))" \
+                    " FROM spans s WHERE s.trace_id = t.trace_id), (SELECT count(*) FROM spans s"  \
+                    " WHERE s.trace_id = t.trace_id), (SELECT count(*) FROM spans s WHERE "        \
+                    "s.trace_id"                                                                   \
+                    " = t.trace_id AND s.status <> 'ok'), (SELECT count(*) FROM flows f WHERE"     \
+                    " f.trace_id = t.trace_id AND NOT f.is_decision), (SELECT count(*) FROM "      \
+                    "flows f"                                                                      \
+                    " WHERE f.trace_id = t.trace_id AND f.verdict = 'drop'), (SELECT"              \
+                    " coalesce(sum(bytes_out), 0) FROM flows f WHERE f.trace_id = t.trace_id),"    \
+                    " (SELECT coalesce(sum(bytes_in), 0) FROM flows f WHERE f.trace_id = "         \
+                    "t.trace_id)"                                                                  \
+                    " FROM t LEFT JOIN spans first ON first.rowid = (SELECT rowid FROM spans s "   \
+                    "WHERE"                                                                        \
+                    " s.trace_id = t.trace_id ORDER BY started_ns, span_id LIMIT 1) ORDER BY"      \
+                    " t.started DESC, t.trace_id DESC"
+#define SPANS(where)                                                                               \
+    "SELECT id, kind, trace_id, span_id, parent_span_id, agent, parent, namespace,"                \
+    " tool, status, error, reason, rule, mode, exe, arguments, detail, started_ns,"                \
+    " coalesce(duration_ns, -1), pid, exit_status FROM spans WHERE " where                         \
+    " AND (?3 IS NULL OR status = ?3)" PAGE(                                                       \
+        "started_ns", "span_id") " ORDER BY started_ns DESC, span_id DESC LIMIT ?8"
+#define FLOWS(where)                                                                               \
+    "SELECT id, trace_id, span_id, agent, is_decision, direction, protocol, src_ip,"               \
+    " dst_ip, name, verdict, rule, reason, mode, carrier, peer, error, exe,"                       \
+    " would_deny, src_port, dst_port, pid, time_ns, coalesce(duration_ns, -1),"                    \
+    " bytes_out, bytes_in FROM flows WHERE " where " AND (?3 IS NULL OR verdict = ?3)" PAGE(       \
+        "time_ns", "id") " ORDER BY time_ns DESC, id DESC LIMIT ?8"
 
 static const char *const sql[STATEMENTS] = {
     [PUT_SPAN] =
@@ -101,45 +142,15 @@ static const char *const sql[STATEMENTS] = {
     [GET_SOURCE] = "SELECT device, inode, offset FROM sources WHERE path = ?1",
     [PUT_SOURCE] = "INSERT INTO sources(path, device, inode, offset) VALUES(?1,?2,?3,?4)"
                    " ON CONFLICT(path) DO UPDATE SET device = ?2, inode = ?3, offset = ?4",
-    [LIST_TRACES] =
-        "WITH t AS (SELECT trace_id, min(started_ns) AS started FROM spans"
-        " WHERE (?1 IS NULL OR trace_id = ?1) AND (?2 IS NULL OR trace_id IN"
-        " (SELECT trace_id FROM spans WHERE agent = ?2)) AND ?3 IS NULL"
-        " GROUP BY trace_id HAVING true" PAGE(
-            "started", "trace_id") " ORDER BY started DESC, trace_id DESC LIMIT ?8)"
-                                   " SELECT t.trace_id, first.agent, first.parent, t.started,"
-                                   " (SELECT max(started_ns + coalesce(duration_ns, 0)) FROM spans "
-                                   "s WHERE s.trace_id = t.trace_id),"
-                                   " (SELECT count(*) FROM spans s WHERE s.trace_id = t.trace_id),"
-                                   " (SELECT count(*) FROM spans s WHERE s.trace_id = t.trace_id "
-                                   "AND s.status <> 'ok'),"
-                                   " (SELECT count(*) FROM flows f WHERE f.trace_id = t.trace_id "
-                                   "AND NOT f.is_decision),"
-                                   " (SELECT count(*) FROM flows f WHERE f.trace_id = t.trace_id "
-                                   "AND f.verdict = 'drop'),"
-                                   " (SELECT coalesce(sum(bytes_out), 0) FROM flows f WHERE "
-                                   "f.trace_id = t.trace_id),"
-                                   " (SELECT coalesce(sum(bytes_in), 0) FROM flows f WHERE "
-                                   "f.trace_id = t.trace_id)"
-                                   " FROM t LEFT JOIN spans first ON first.rowid ="
-                                   " (SELECT rowid FROM spans s WHERE s.trace_id = t.trace_id "
-                                   "ORDER BY started_ns, span_id LIMIT 1)"
-                                   " ORDER BY t.started DESC, t.trace_id DESC",
-    [LIST_SPANS] =
-        "SELECT id, kind, trace_id, span_id, parent_span_id, agent, parent, namespace, tool, "
-        "status, error,"
-        " reason, rule, mode, exe, arguments, detail, started_ns, coalesce(duration_ns, -1), pid,"
-        " exit_status FROM spans WHERE (?1 IS NULL OR trace_id = ?1) AND (?2 IS NULL OR agent = ?2)"
-        " AND (?3 IS NULL OR status = ?3)" PAGE(
-            "started_ns", "span_id") " ORDER BY started_ns DESC, span_id DESC LIMIT ?8",
-    [LIST_FLOWS] = "SELECT id, trace_id, span_id, agent, is_decision, direction, protocol, src_ip, "
-                   "dst_ip, name,"
-                   " verdict, rule, reason, mode, carrier, peer, error, exe, would_deny, src_port, "
-                   "dst_port, pid,"
-                   " time_ns, coalesce(duration_ns, -1), bytes_out, bytes_in FROM flows"
-                   " WHERE (?1 IS NULL OR trace_id = ?1) AND (?2 IS NULL OR agent = ?2)"
-                   " AND (?3 IS NULL OR verdict = ?3)" PAGE(
-                       "time_ns", "id") " ORDER BY time_ns DESC, id DESC LIMIT ?8",
+    [LIST_TRACES] = TRACES("true"),
+    [LIST_TRACES_OF_TRACE] = TRACES("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
+    [LIST_TRACES_OF_AGENT] = TRACES("trace_id IN (SELECT trace_id FROM spans WHERE agent = ?2)"),
+    [LIST_SPANS] = SPANS("true"),
+    [LIST_SPANS_OF_TRACE] = SPANS("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
+    [LIST_SPANS_OF_AGENT] = SPANS("agent = ?2"),
+    [LIST_FLOWS] = FLOWS("true"),
+    [LIST_FLOWS_OF_TRACE] = FLOWS("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
+    [LIST_FLOWS_OF_AGENT] = FLOWS("agent = ?2"),
     [LIST_CHILDREN] = "SELECT DISTINCT agent FROM spans WHERE parent = ?1 ORDER BY agent",
 };
 
@@ -541,10 +552,16 @@ int64_t audit_store_load(struct audit_store *s, const char *log_path, uint64_t *
     return err < 0 ? err : l.taken;
 }
 
+/** The variant of a list whose condition an index answers. */
+static enum statement which_list(enum statement all, const struct audit_filter *f)
+{
+    return (enum statement)((int)all + (f->trace_id != NULL ? 1 : f->agent != NULL ? 2 : 0));
+}
+
 static sqlite3_stmt *begin_list(struct audit_store *s, enum statement which,
                                 const struct audit_filter *f)
 {
-    sqlite3_stmt *q = statement(s, which);
+    sqlite3_stmt *q = statement(s, which_list(which, f));
 
     if (q == NULL)
         return NULL;

@@ -75,6 +75,13 @@ lacks "no private key is in any record or message" "$(literally "$(sed -n 's/^Pr
 decisions() {
     grep '"kind":"decision"' "$log" | grep -c "\"dst_port\":$tcp_port,"
 }
+# auditor_below PID: the auditor process whose parent is PID
+auditor_below() {
+    awk -v parent="$1" '
+        FNR == 1 { is_auditor = $2 == "lattice-audit" }
+        $1 == "Pid:" { pid = $2 }
+        $1 == "PPid:" && is_auditor && $2 == parent { print pid; exit }' /proc/[0-9]*/status 2>/dev/null
+}
 two_exchanges() {
     local writer='' keeper=''
     rm -f "$live_dir/tmp/up" "$live_dir/tmp/go" "$log"
@@ -91,10 +98,10 @@ two_exchanges() {
     live_pids+=("$pid")
     read -r -t "$LIVE_WAIT_S" _ <&4 || echo "the first exchange failed" >>"$live_dir/err"
     if [ "$1" != nobody ]; then
-        writer=$(find /proc/[0-9]*/fd -lname "$log" 2>/dev/null | cut -d/ -f3 | sort -u)
-        keeper=$(sed -n 's/^PPid:.//p' "/proc/$writer/status")
-        if [ -z "$writer" ] || [ "$writer" = "$pid" ] || [ "$keeper" = "$pid" ]; then
-            not_ok "the log is held by a writer under a keeper, not by the supervisor ($writer, $keeper, $pid)"
+        keeper=$(auditor_below "$pid")
+        [ -z "$keeper" ] || writer=$(auditor_below "$keeper")
+        if [ -z "$writer" ]; then
+            not_ok "below the supervisor is the auditor's keeper, below that its writer ($pid, $keeper, $writer)"
         elif [ "$1" = writer ]; then
             kill -KILL "$writer"
         else

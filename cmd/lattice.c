@@ -82,16 +82,31 @@ int cmd_version(int argc, char **argv)
     return CLI_EXIT_OK;
 }
 
+/** The table of subcommands, for --help and the manual page. */
+static void print_subcommands(const char *fence)
+{
+    printf("\n%s", fence);
+    for (unsigned i = 0; i < ARRAY_COUNT(subcommands); i++)
+        printf("  %-26s%s\n", subcommands[i].name, subcommands[i].summary);
+    printf("%s", fence);
+}
+
 static void print_help(void)
 {
     struct cli_command shown = lattice_command;
 
     shown.more = NULL;
     cli_help(&shown);
-    printf("\nCommands:\n");
-    for (unsigned i = 0; i < ARRAY_COUNT(subcommands); i++)
-        printf("  %-26s%s\n", subcommands[i].name, subcommands[i].summary);
+    printf("\nCommands:");
+    print_subcommands("");
     printf("\n%s\n", lattice_command.more);
+}
+
+static void print_man(void)
+{
+    cli_man(&lattice_command);
+    printf("\n# COMMANDS\n");
+    print_subcommands("```\n");
 }
 
 int main(int argc, char **argv)
@@ -104,6 +119,10 @@ int main(int argc, char **argv)
         strcmp(word, "help") == 0) {
         print_help();
         return word == NULL ? CLI_EXIT_USAGE : CLI_EXIT_OK;
+    }
+    if (strcmp(word, "--man") == 0) {
+        print_man();
+        return CLI_EXIT_OK;
     }
     if (strcmp(word, "--version") == 0)
         return cmd_version(1, argv);

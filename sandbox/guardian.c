@@ -64,7 +64,7 @@ __attribute__((noreturn)) static void fail(const struct guardian *g, const char 
     _exit(1);
 }
 
-static void report(int kind, int value)
+static void report(enum guardian_news kind, int value)
 {
     struct guardian_report r = {.kind = kind, .value = value};
 

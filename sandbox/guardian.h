@@ -30,14 +30,16 @@ struct spawn_shared {
     int exec_errno; /* agent: what the exec ended with; 0: it did not fail */
 };
 
+enum guardian_news {
+    GUARDIAN_STARTED, /* value: the agent's process; the listener comes along (SCM_RIGHTS) */
+    GUARDIAN_STOPPED, /* value: signal */
+    GUARDIAN_CONTINUED,
+    GUARDIAN_ENDED, /* value: wait status; nothing of the agent is left */
+};
+
 /** What the guardian reports, one datagram each. */
 struct guardian_report {
-    enum {
-        GUARDIAN_STARTED, /* value: the agent's process; the listener comes along (SCM_RIGHTS) */
-        GUARDIAN_STOPPED, /* value: signal */
-        GUARDIAN_CONTINUED,
-        GUARDIAN_ENDED, /* value: wait status; nothing of the agent is left */
-    } kind;
+    enum guardian_news kind;
     int value;
 };
 

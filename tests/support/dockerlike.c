@@ -109,8 +109,9 @@ static int refuse_values(scmp_filter_ctx ctx)
             ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
             SCMP_A0_64(SCMP_CMP_MASKED_EQ, namespace_flags[i], namespace_flags[i]));
     for (unsigned i = 0; i < ARRAY_COUNT(families) && err == 0; i++)
-        err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                               SCMP_A0_64(SCMP_CMP_EQ, families[i]));
+        err = seccomp_rule_add(
+            ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+            (struct scmp_arg_cmp){.arg = 0, .op = SCMP_CMP_EQ, .datum_a = families[i]});
     return err;
 }
 

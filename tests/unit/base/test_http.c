@@ -189,8 +189,8 @@ static const char *const bad[] = {
     "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
     "GET /a HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n",
     "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
-    "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: "
-    "chunked\r\n\r\n0\r\n\r\n",
+    ("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n0\r\n\r\n"),
     "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
     "GET /a HTTP/1.1\r\n\r\n",
 };

@@ -125,8 +125,7 @@ static const char *const foreign_names[] = {
     "\" read_file\"",
     "\"read_file\\t\"",
     "\"read\\u005ffile2\"",
-    "\"re\xd0\xb0"
-    "d_file\"",
+    "\"re\u0430d_file\"", /* a Cyrillic letter */
     "\"fs__read_file\"",
     "\"read_file\\u200b\"",
     "\"\"",

@@ -113,8 +113,7 @@ static int add_rule(struct request *r, enum policy_action action, const char *te
 
     if (policy_add_rule(r->policy, action, bytes_of_str(text), &why) == 0)
         return 0;
-    return cli_usage_error(&command, "%s '%s': column %u: %s",
-                           action == POLICY_RULE_ALLOW ? "--allow" : "--deny", text, why.column,
+    return cli_usage_error(&command, "%s: %s", action == POLICY_RULE_ALLOW ? "--allow" : "--deny",
                            why.text);
 }
 

@@ -147,7 +147,7 @@ static void say(const char *verb, const struct flow_info *info, const char *prot
     char because[POLICY_RULE_TEXT_MAX + 64];
     char sentence[1400];
     const struct log_field fields[] = {
-        F_STR("program", info->exe),
+        F_STR("exe", info->exe),
         F_INT("pid", info->pid),
         F_STR("protocol", protocol),
         F_STR("destination", what),

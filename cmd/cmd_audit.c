@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -162,10 +163,17 @@ static bool parse(struct cli_parser *p, const struct cli_command *command, int a
     return true;
 }
 
+static bool is_regular_file(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /** A log's path from what a person wrote: a sandbox's name, or a path. */
 static int log_path(const char *word, char ret[static PATH_MAX], struct why *why)
 {
-    if (strchr(word, '/') == NULL && access(word, F_OK) < 0 &&
+    if (strchr(word, '/') == NULL && !is_regular_file(word) &&
         audit_default_path(word, ret, PATH_MAX) == 0 && access(ret, F_OK) == 0)
         return 0;
     if ((size_t)snprintf(ret, PATH_MAX, "%s", word) >= PATH_MAX)

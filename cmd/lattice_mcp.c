@@ -225,6 +225,7 @@ static bool call_begins(void *self, const char *tool)
     const struct audit_record r = {.kind = AUDIT_DECISION,
                                    .namespace_id = "default",
                                    .tool = tool,
+                                   .name = tool,
                                    .verdict = "allow",
                                    .mode = identity_enforcement_name(p->identity.enforcement),
                                    .duration_ns = -1};

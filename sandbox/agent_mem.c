@@ -402,22 +402,30 @@ static bool memory_answers(struct agents *a, pid_t pid)
     return err == 0 || err == -EFAULT;
 }
 
+bool agent_vm_is_allowed(void)
+{
+    uint8_t from = 1, to = 0;
+    struct iovec local = {.iov_base = &to, .iov_len = 1};
+    struct iovec remote = {.iov_base = &from, .iov_len = 1};
+
+    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 &&
+           process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == 1;
+}
+
 int agents_init(struct agents *a, pid_t pid)
 {
     struct stat st;
     int fd;
 
-    *a = (struct agents){.can_get_fd = true, .can_vm = true, .has_thread_pidfd = true};
+    *a = (struct agents){
+        .can_get_fd = true, .can_vm = agent_vm_is_allowed(), .has_thread_pidfd = true};
     for (unsigned i = 0; i < AGENT_CACHE_COUNT; i++)
         a->slots[i].pidfd = -1;
     a->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (a->proc_fd < 0)
         return -errno;
-    if (!memory_answers(a, pid)) {
-        a->can_vm = false;
-        if (!memory_answers(a, pid))
-            return -EPERM;
-    }
+    if (!memory_answers(a, pid))
+        return -EPERM;
     fd = pidfd_open_of(pid, PIDFD_THREAD);
     a->has_thread_pidfd = fd >= 0;
     own_close(&fd);

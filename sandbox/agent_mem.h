@@ -43,6 +43,10 @@ struct agents {
     struct agent_slot slots[AGENT_CACHE_COUNT];
 };
 
+/** agent_vm_is_allowed() - Do the calls process_vm_readv and process_vm_writev exist for us? Tried
+ * on ourselves: what the kernel asks about two processes it asks for /proc/PID/mem as well. Where
+ * they do not, agent_write() opens /proc/PID/mem for writing. */
+bool agent_vm_is_allowed(void);
 /** agents_init() - Learn what is allowed here, by trying it on @pid, the agent's first process.
  * Errors: -EPERM its memory cannot be read in any way (Yama 2 or 3): refuse to start. */
 int agents_init(struct agents *a, pid_t pid) MUST_USE;

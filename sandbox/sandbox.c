@@ -319,13 +319,17 @@ static int start_audit(struct run *r)
                    : 0;
 }
 
-/** From here on, all that we can do is this session's work. */
+/** From here on, all that we can do is this session's work. No file is opened for writing, unless
+ * /proc/PID/mem is the only way into the agent's memory. */
 static int jail(struct run *r)
 {
-    const struct selfjail config = {
-        .needs = SELFJAIL_SOCKETS_UNIX | SELFJAIL_SOCKETS_INET | SELFJAIL_SOCK_DIAG |
-                 SELFJAIL_PROCESSES | SELFJAIL_OPEN_WRITE,
+    struct selfjail config = {
+        .needs =
+            SELFJAIL_SOCKETS_UNIX | SELFJAIL_SOCKETS_INET | SELFJAIL_SOCK_DIAG | SELFJAIL_PROCESSES,
     };
+
+    if (!agent_vm_is_allowed())
+        config.needs |= SELFJAIL_OPEN_WRITE;
 
     return selfjail_enter(&config, NULL, r->why);
 }

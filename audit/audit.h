@@ -243,10 +243,11 @@ struct audit_filter {
     const char *agent;
     const char *verdict;
     int64_t from_ns;
-    int64_t to_ns;         /* exclusive */
-    int64_t before_ns;     /* cursor: start of the last row of the page before */
-    const char *before_id; /* … and its id */
-    unsigned limit;        /* 0: 50; at most AUDIT_ROWS_MAX */
+    int64_t to_ns;     /* exclusive */
+    int64_t before_ns; /* cursor: start of the last row of the page before */
+    const char
+        *before_id; /* … and the span_id of a span, the id of a flow, the trace_id of a trace */
+    unsigned limit; /* 0: 50; at most AUDIT_ROWS_MAX */
 };
 #define AUDIT_ROWS_MAX 10000u
 

@@ -43,7 +43,7 @@ static bool read_time(struct call *call, const char *name, int64_t *ret_ns)
     return false;
 }
 
-/** The cursor is NANOSECONDS_ID of the last row before. */
+/** The cursor is NANOSECONDS_ID of the last row before, with the id that audit_filter asks for. */
 static bool read_cursor(struct call *call, struct audit_filter *f)
 {
     const char *text = http_target_query(http_request_target(call->r), "cursor");
@@ -92,7 +92,7 @@ static int write_span(void *self, const struct audit_span_row *row)
     struct rows *rows = self;
 
     audit_span_json(row, &rows->call->j);
-    note_last(rows, row->id, row->started_ns);
+    note_last(rows, row->span_id, row->started_ns); /* its id changes when the span ends */
     return 0;
 }
 

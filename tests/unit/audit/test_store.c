@@ -427,6 +427,53 @@ START_TEST(flows_are_filtered_and_paged_without_gap_or_repetition)
 }
 END_TEST
 
+static int see_span(void *self, const struct audit_span_row *r)
+{
+    struct seen *seen = self;
+
+    ck_assert(seen->rows == 0 || r->started_ns < seen->last_ns ||
+              (r->started_ns == seen->last_ns && strcmp(r->span_id, seen->last_id) < 0));
+    seen->rows++;
+    seen->last_ns = r->started_ns;
+    (void)snprintf(seen->last_id, sizeof(seen->last_id), "%s", r->span_id);
+    return 0;
+}
+
+START_TEST(spans_of_the_same_moment_are_paged_by_span_id)
+{
+    static const char *const span_ids[] = {"00000000000000a1", "ffffffffffffffa2",
+                                           "80000000000000a3", "80000000000000a4"};
+    struct audit_filter f = {.agent = "busy", .limit = 1};
+    struct audit_store *store = NULL;
+    struct seen seen = {0};
+
+    ck_assert_int_eq(audit_store_open(":memory:", &store, NULL), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(span_ids); i++) {
+        const struct audit_record r = {.kind = AUDIT_SPAN,
+                                       .identity = "busy",
+                                       .trace_id = TRACE,
+                                       .span_id = span_ids[i],
+                                       .tool = "t",
+                                       .status = "ok",
+                                       .wall_ns = T0,
+                                       .duration_ns = 0};
+        struct buf payload;
+
+        buf_init(&payload, AUDIT_LINE_MAX);
+        ck_assert_int_eq(record_payload(&r, "8000000000000000", i + 1, NULL, &payload), 0);
+        ck_assert_int_eq(audit_store_put(store, buf_bytes(&payload), NULL), 0);
+        buf_done(&payload);
+    }
+    for (unsigned page = 0; page < 6; page++) {
+        ck_assert_int_eq(audit_store_spans(store, &f, see_span, &seen), 0);
+        ck_assert_uint_eq(seen.rows, page < 4 ? page + 1 : 4);
+        f.before_ns = seen.last_ns;
+        f.before_id = seen.last_id;
+    }
+    audit_store_close(store);
+}
+END_TEST
+
 START_TEST(tree_as_json_nests_children_and_flows)
 {
     const struct json_limits limits = {.bytes = 1u << 20};
@@ -547,6 +594,7 @@ static const struct suite_test tests[] = {
     SUITE_ROWS(put_what_is_no_message_is_refused, 9),
     SUITE_TEST(traces_are_summed_up),
     SUITE_TEST(flows_are_filtered_and_paged_without_gap_or_repetition),
+    SUITE_TEST(spans_of_the_same_moment_are_paged_by_span_id),
     SUITE_TEST(tree_as_json_nests_children_and_flows),
     SUITE_TEST(tree_of_circles_and_depth_is_still_drawn_whole),
     SUITE_TEST(tree_of_an_unknown_trace_is_not_found),

@@ -30,7 +30,8 @@
 #define START_MS    10000 /* the log's file system may be slow */
 #define SEND_MS     1000
 #define STOP_MS     15000
-#define LINEAGE_MAX 64u /* generations between a process and the nearest ancestor with a span */
+#define SETTLE_MS   5000 /* the writer may be syncing to a slow disk */
+#define LINEAGE_MAX 64u  /* generations between a process and the nearest ancestor with a span */
 
 struct audit {
     int records_fd; /* SOCK_SEQPACKET, the writing end */
@@ -40,6 +41,8 @@ struct audit {
     char trace_id[AUDIT_TRACE_CAP];
     char root_span[AUDIT_SPAN_CAP];
     uint64_t sent;      /* records that the auditor's socket took */
+    uint64_t settled;   /* of them, known to be in the log */
+    uint64_t questions; /* numbers of their own, so that a late answer is known as such */
     struct buf message; /* reused for each record */
     struct programs programs;
 };
@@ -238,15 +241,20 @@ int audit_start(const struct audit_config *config, struct audit **ret, struct wh
     return 0;
 }
 
+static void note(struct audit *a, const struct auditor_status *status)
+{
+    if (status->news == AUDITOR_FAILING)
+        a->err = status->err;
+    else if (status->news == AUDITOR_RECOVERED || status->news == AUDITOR_READY)
+        a->err = 0;
+}
+
 static void hear(struct audit *a)
 {
     struct auditor_status status;
 
     while (read_status(a, &status) == 0)
-        if (status.news == AUDITOR_FAILING)
-            a->err = status.err;
-        else if (status.news == AUDITOR_RECOVERED || status.news == AUDITOR_READY)
-            a->err = 0;
+        note(a, &status);
 }
 
 static int send_message(struct audit *a, const void *data, size_t len)
@@ -293,6 +301,34 @@ int audit_emit(struct audit *a, const struct audit_record *r)
         err = send_message(a, a->message.data, a->message.len);
     if (err == 0)
         a->sent++;
+    return err;
+}
+
+int audit_settle(struct audit *a)
+{
+    struct mono deadline = mono_add_ms(mono_now(), SETTLE_MS);
+    uint8_t question[AUDITOR_QUESTION] = {0};
+    int err;
+
+    hear(a);
+    if (a->settled == a->sent || a->err < 0)
+        return a->err;
+    store_le64(question, ++a->questions);
+    err = send_message(a, question, sizeof(question));
+    while (err == 0) {
+        struct auditor_status status;
+        int64_t left_ns = deadline.ns - mono_now().ns;
+
+        err = await_status(a, left_ns > 0 ? (int)(left_ns / NS_PER_MS) : 0, &status);
+        if (err < 0)
+            break;
+        note(a, &status);
+        if (status.news == AUDITOR_WRITTEN && status.number == a->questions) {
+            a->settled = a->sent;
+            return 0;
+        }
+        err = a->err;
+    }
     return err;
 }
 

@@ -123,6 +123,12 @@ int audit_start(const struct audit_config *config, struct audit **ret, struct wh
  */
 int audit_emit(struct audit *a, const struct audit_record *r) MUST_USE;
 
+/**
+ * audit_settle() - Wait until every record that was emitted can be read in the log (it need not be
+ * synced). Costs nothing when there is none since the last time. Bounded, 5 s.
+ * Errors: -ETIMEDOUT the auditor does not answer; else as audit_emit(). */
+int audit_settle(struct audit *a) MUST_USE;
+
 /** audit_fd() - Descriptor that becomes readable (end of file) when the auditor dies; borrowed. */
 int audit_fd(const struct audit *a);
 /** audit_pid() - The auditor's process id; it leads a process group of its own. */

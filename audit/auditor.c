@@ -44,6 +44,8 @@ struct auditor {
     struct buf echo;
     uint8_t *message; /* MESSAGE_MAX + 1 bytes */
     unsigned peeked;  /* messages in the socket that @lines holds */
+    bool is_asked;    /* a question waits for its answer */
+    uint64_t asked;   /* its number; the last, when there are several */
     bool is_resuming; /* a successor, and no new record was seen yet */
     int err;          /* why the log cannot be written; 0: it can */
     int first_err;    /* the first that was never mended before the end */
@@ -102,6 +104,11 @@ static void add_message(struct auditor *a, struct bytes message)
         return;
     }
     a->peeked++;
+    if (message.len == AUDITOR_QUESTION) {
+        a->is_asked = true;
+        a->asked = load_le64(message.data);
+        return;
+    }
     if (a->is_resuming && message.len > AUDITOR_HEADER &&
         load_le64(message.data) <= a->log.chain.seq)
         return; /* our predecessor wrote it and was killed before it could take it out of the socket
@@ -142,11 +149,22 @@ static void receive(struct auditor *a)
     }
 }
 
-/** What was looked at is in the log: take it out. */
+static void answer(struct auditor *a)
+{
+    const struct auditor_status status = {.news = AUDITOR_WRITTEN, .number = a->asked};
+
+    if (a->is_asked)
+        (void)!write(a->config->status_fd, &status, sizeof(status)); /* lost: the asker gives up */
+    a->is_asked = false;
+}
+
+/** What was looked at is in the log: take it out. The answer goes first, so that a successor gives
+ * it again rather than not at all. */
 static void consume(struct auditor *a)
 {
     uint8_t byte;
 
+    answer(a);
     for (; a->peeked > 0; a->peeked--)
         while (recv(a->config->records_fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EINTR)
             continue;

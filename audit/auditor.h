@@ -24,18 +24,22 @@ enum auditor_news {
     AUDITOR_REFUSED,   /* the log could not be opened: err, text; the auditor ends */
     AUDITOR_FAILING,   /* records cannot be written: err; it keeps trying */
     AUDITOR_RECOVERED, /* everything received so far is written */
+    AUDITOR_WRITTEN,   /* answer to a question: everything before its number is in the log */
     AUDITOR_DONE,      /* after the end of the socket: all written and synced, or err */
 };
 
 struct auditor_status {
     int32_t news;
     int32_t err;
+    uint64_t number; /* AUDITOR_WRITTEN: of the question */
     char text[WHY_TEXT_MAX];
 };
 
 /** A message is the record's number (8 bytes, little endian; 1, 2, …) and the record (record.h). A
- * number alone says that the supervisor ends in good order. */
-#define AUDITOR_HEADER 8u
+ * number alone says that the supervisor ends in good order; a number and one byte is a question:
+ * say when all before it is written. */
+#define AUDITOR_HEADER   8u
+#define AUDITOR_QUESTION (AUDITOR_HEADER + 1u)
 
 struct auditor_config {
     const char *path;

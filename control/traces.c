@@ -26,7 +26,12 @@ static bool refresh(struct call *call)
     struct control *c = call->c;
     struct why why = {.text = ""};
     uint64_t skipped;
+    int err = audit_settle(c->config.audit); /* the auditor writes in its own time */
 
+    if (err < 0) {
+        call_fail(call, 503, "the newest records are not in the log yet: %s", strerror(-err));
+        return false;
+    }
     if (audit_store_load(c->traces, c->config.audit_log, &skipped, &why) >= 0)
         return true;
     call_fail(call, 503, "the records cannot be read: %s", why.text);

@@ -327,6 +327,68 @@ START_TEST(killed_auditor_makes_emit_fail_and_the_descriptor_readable)
 }
 END_TEST
 
+START_TEST(settled_records_can_be_read)
+{
+    struct audit *a;
+
+    make_place();
+    a = start();
+    ck_assert_int_eq(audit_settle(a), 0); /* nothing to wait for */
+    for (unsigned n = 1; n <= 300; n++) {
+        ck_assert_int_eq(audit_emit(a, &decision), 0);
+        ck_assert_int_eq(audit_settle(a), 0);
+        ck_assert_uint_eq(read_log().lines, n);
+    }
+    ck_assert_int_eq(audit_stop(a), 0);
+    ck_assert(read_log().is_chained);
+    ck_assert_uint_eq(read_log().lines, 301); /* the questions left nothing but a stop record */
+    remove_place();
+}
+END_TEST
+
+START_TEST(settling_gives_up_on_a_stopped_auditor_and_takes_no_late_answer)
+{
+    struct audit *a;
+
+    make_place();
+    a = start();
+    ck_assert_int_eq(kill(-audit_pid(a), SIGSTOP), 0);
+    ck_assert_int_eq(audit_emit(a, &decision), 0);
+    ck_assert_int_eq(audit_settle(a), -ETIMEDOUT);
+    ck_assert_uint_eq(read_log().lines, 0);
+    ck_assert_int_eq(kill(-audit_pid(a), SIGCONT), 0);
+    ck_assert_int_eq(audit_emit(a, &decision), 0);
+    ck_assert_int_eq(audit_settle(a), 0);
+    ck_assert_uint_eq(read_log().lines, 2);
+    ck_assert_int_eq(audit_stop(a), 0);
+    remove_place();
+}
+END_TEST
+
+START_TEST(settling_outlives_killed_writers)
+{
+    /* A writer that is killed with the question in the socket leaves it to its successor. */
+    struct audit *a;
+    unsigned n;
+
+    make_place();
+    a = start();
+    for (n = 1; n <= 20; n++) {
+        pid_t writer = writer_of(a);
+
+        ck_assert_int_gt(writer, 0);
+        ck_assert_int_eq(kill(writer, SIGSTOP), 0);
+        ck_assert_int_eq(audit_emit(a, &decision), 0);
+        ck_assert_int_eq(kill(writer, SIGKILL), 0);
+        ck_assert_int_eq(audit_settle(a), 0);
+        ck_assert_uint_eq(read_log().lines, n);
+    }
+    ck_assert_int_eq(audit_stop(a), 0);
+    ck_assert(read_log().is_chained);
+    remove_place();
+}
+END_TEST
+
 START_TEST(stopped_auditor_makes_emit_time_out_instead_of_hang)
 {
     struct audit *a;
@@ -598,6 +660,9 @@ static const struct suite_test tests[] = {
     SUITE_SLOW(killed_writers_lose_and_repeat_nothing, 60),
     SUITE_TEST(successor_skips_what_its_predecessor_wrote_but_did_not_take),
     SUITE_TEST(killed_auditor_makes_emit_fail_and_the_descriptor_readable),
+    SUITE_TEST(settled_records_can_be_read),
+    SUITE_TEST(settling_gives_up_on_a_stopped_auditor_and_takes_no_late_answer),
+    SUITE_TEST(settling_outlives_killed_writers),
     SUITE_TEST(stopped_auditor_makes_emit_time_out_instead_of_hang),
     SUITE_TEST(killed_supervisor_leaves_whole_lines_and_a_stop_record),
     SUITE_TEST(file_at_its_size_limit_fails_emits_and_recovers),

@@ -77,10 +77,11 @@ decisions() {
 }
 # auditor_below PID: the auditor process whose parent is PID
 auditor_below() {
-    awk -v parent="$1" '
-        FNR == 1 { is_auditor = $2 == "lattice-audit" }
+    # grep goes on where a process ended meanwhile; awk by itself would stop there
+    grep -hsE '^(Name|Pid|PPid):' /proc/[0-9]*/status | awk -v parent="$1" '
+        $1 == "Name:" { is_auditor = $2 == "lattice-audit" }
         $1 == "Pid:" { pid = $2 }
-        $1 == "PPid:" && is_auditor && $2 == parent { print pid; exit }' /proc/[0-9]*/status 2>/dev/null
+        $1 == "PPid:" && is_auditor && $2 == parent { print pid; exit }'
 }
 two_exchanges() {
     local writer='' keeper=''

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Builds the two filters from tables with libseccomp and loads them. It decides on system call
- * numbers and register values only, and refuses foreign architectures (and x32) with ENOSYS.
+ * Builds the filter of arguments from tables with libseccomp, and loads both. It decides on system
+ * call numbers and register values only, and refuses foreign architectures (and x32) with ENOSYS.
  *
  * Comparisons are on 64 bits where anything unexpected then goes to the supervisor (a domain of
  * 1<<32|AF_UNIX is not AF_UNIX), and on the low 32 bits where the kernel itself drops the upper
@@ -11,47 +11,24 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
-#define BY_NAME (-1)
+#include "base/io.h"
+#include "sandbox/filter_list.h"
 
 /* Not in the headers of Debian 12 or not with the name that we want. */
 #define LOW32              UINT64_C(0xffffffff)
 #define SOCKET_IOCTLS      UINT64_C(0x8900) /* SIOC…: linux/sockios.h */
 #define SOCKET_IOCTLS_MASK UINT64_C(0xffffff00)
-
-enum verdict {
-    V_ALLOW,
-    V_EPERM,
-    V_ENOSYS,
-    V_TRACE,  /* ALLOW or EPERM by filter_config.may_trace */
-    V_SIGNAL, /* ALLOW or ENOSYS by filter_config.has_signal_scope */
-    V_QUERY,  /* ALLOW when the first register is 0 or all ones, else ENOSYS */
-};
-
-struct call_row {
-    const char *name;
-    int number; /* or BY_NAME */
-    enum verdict verdict;
-};
-
-#if defined(__x86_64__)
-#define V_X86_ALLOW V_ALLOW
-#else
-#define V_X86_ALLOW V_ENOSYS
-#endif
-
-static const struct call_row calls[] = {
-#define SYSCALL(n, number_, v) {.name = #n, .number = (number_), .verdict = V_##v},
-#include "sandbox/syscalls.def"
-#undef SYSCALL
-};
 
 static const int traps[] = {
 #define TRAP(name, number) number,
@@ -172,48 +149,6 @@ static int add(scmp_filter_ctx ctx, uint32_t action, int number, unsigned count,
     return seccomp_rule_add_array(ctx, action, number, count, when);
 }
 
-static uint32_t list_action(const struct filter_config *config, enum verdict verdict)
-{
-    switch (verdict) {
-    case V_ALLOW:
-    case V_QUERY:
-        return SCMP_ACT_ALLOW;
-    case V_TRACE:
-        return config->may_trace ? SCMP_ACT_ALLOW : REFUSE(EPERM);
-    case V_SIGNAL:
-        return config->has_signal_scope ? SCMP_ACT_ALLOW : REFUSE(ENOSYS);
-    case V_ENOSYS:
-        return REFUSE(ENOSYS);
-    case V_EPERM:
-        break;
-    }
-    return REFUSE(EPERM);
-}
-
-static int build_list(const struct filter_config *config, scmp_filter_ctx ctx)
-{
-    const struct scmp_arg_cmp zero = EQ(0, 0);
-    const struct scmp_arg_cmp query = EQ(0, LOW32); /* personality(2) takes an unsigned int */
-
-    for (unsigned i = 0; i < ARRAY_COUNT(calls); i++) {
-        uint32_t action = list_action(config, calls[i].verdict);
-        bool is_query = calls[i].verdict == V_QUERY;
-        int number = calls[i].number;
-        int err;
-
-        if (number == BY_NAME)
-            number = seccomp_syscall_resolve_name(calls[i].name);
-        if (number < 0 || action == REFUSE(ENOSYS))
-            continue; /* not on this architecture; or the same as not named */
-        err = add(ctx, action, number, is_query ? 1 : 0, &zero);
-        if (err == 0 && is_query)
-            err = add(ctx, action, number, 1, &query);
-        if (err < 0)
-            return err;
-    }
-    return 0;
-}
-
 static bool has_conditions(int number)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(arg_rows); i++)
@@ -259,10 +194,10 @@ static int build_arguments(const struct filter_config *config, scmp_filter_ctx c
     return err == 0 ? build_guards(config, ctx) : err;
 }
 
-/** Gives a filter, to be released with seccomp_release(). */
-static int build(const struct filter_config *config, enum filter_part part, scmp_filter_ctx *ret)
+/** Gives the filter of arguments, to be released with seccomp_release(). */
+static int build(const struct filter_config *config, scmp_filter_ctx *ret)
 {
-    scmp_filter_ctx ctx = seccomp_init(part == FILTER_LIST ? REFUSE(ENOSYS) : SCMP_ACT_ALLOW);
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     int err;
 
     must(config->guarded_count <= FILTER_GUARDED_MAX);
@@ -275,7 +210,7 @@ static int build(const struct filter_config *config, enum filter_part part, scmp
         err =
             seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* search by number, not in turn */
     if (err == 0)
-        err = part == FILTER_LIST ? build_list(config, ctx) : build_arguments(config, ctx);
+        err = build_arguments(config, ctx);
     if (err < 0) {
         seccomp_release(ctx);
         return err;
@@ -299,37 +234,67 @@ static int load_failed(int err, struct why *why)
     return why_set(why, err, "cannot load the system call filter: %s", strerror(-err));
 }
 
+static int load_list(const struct filter_config *config)
+{
+    struct filter_program program;
+    struct sock_fprog raw = {.filter = program.code};
+    int err = filter_list_build(config, &program);
+
+    if (err < 0)
+        return err;
+    raw.len = (unsigned short)program.len;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw) < 0)
+        return -errno;
+    return 0;
+}
+
+static int load_arguments(const struct filter_config *config, int *ret_listener_fd)
+{
+    scmp_filter_ctx ctx;
+    int err = build(config, &ctx);
+
+    if (err < 0)
+        return err;
+    errno = 0;
+    err = seccomp_load(ctx);
+    if (err == -EFAULT && errno != 0)
+        err = -errno; /* libseccomp's word for every errno that it has not foreseen, as EBUSY */
+    if (err == 0)
+        *ret_listener_fd = seccomp_notify_fd(ctx);
+    seccomp_release(ctx);
+    return err;
+}
+
 int filter_install(const struct filter_config *config, int *ret_listener_fd, struct why *why)
 {
-    static const enum filter_part order[] = {FILTER_LIST, FILTER_ARGUMENTS};
-    scmp_filter_ctx ctx;
+    int err;
 
     /* libseccomp remembers a listener of this process or its parent, and would then ask for no new
      * one and hand out the old number. */
     (void)seccomp_reset(NULL, 0);
-    for (unsigned i = 0; i < ARRAY_COUNT(order); i++) {
-        int err = build(config, order[i], &ctx);
+    err = load_list(config);
+    if (err == 0)
+        err = load_arguments(config, ret_listener_fd);
+    return err < 0 ? load_failed(err, why) : 0;
+}
 
-        if (err < 0)
-            return load_failed(err, why);
-        errno = 0;
-        err = seccomp_load(ctx);
-        if (err == -EFAULT && errno != 0)
-            err = -errno; /* libseccomp's word for every errno that it has not foreseen, as EBUSY */
-        if (err == 0 && order[i] == FILTER_ARGUMENTS)
-            *ret_listener_fd = seccomp_notify_fd(ctx);
-        seccomp_release(ctx);
-        if (err < 0)
-            return load_failed(err, why);
-    }
-    return 0;
+static int export_list(const struct filter_config *config, int fd)
+{
+    struct filter_program program;
+    int err = filter_list_build(config, &program);
+
+    return err < 0 ? err : io_write_all(fd, program.code, program.len * sizeof(program.code[0]));
 }
 
 int filter_export(const struct filter_config *config, enum filter_part part, int fd)
 {
     scmp_filter_ctx ctx;
-    int err = build(config, part, &ctx);
+    int err;
 
+    if (part == FILTER_LIST)
+        return export_list(config, fd);
+    err = build(config, &ctx);
     if (err < 0)
         return err;
     err = seccomp_export_bpf(ctx, fd);

@@ -24,6 +24,7 @@
 #include "audit/outbox.h"
 #include "audit/record.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/io.h"
 #include "base/own.h"
 
@@ -388,7 +389,11 @@ int auditor_write(const struct auditor_config *config, bool is_successor)
 {
     struct auditor a = {.config = config};
     struct why why = {0};
-    int err = open_writer(&a, is_successor, &why);
+    int err;
+
+    if (config->stream == NULL)
+        hash_only(); /* a stream may need TLS */
+    err = open_writer(&a, is_successor, &why);
 
     if (err < 0) {
         tell(config, AUDITOR_REFUSED, err, why.text);

@@ -23,4 +23,11 @@ void hash_hex(const uint8_t hash[static HASH_LEN], char ret[static HASH_HEX_LEN 
 /** hash_parse() - Read exactly 64 lower-case hexadecimal digits. Errors: -EINVAL. */
 int hash_parse(struct bytes hex, uint8_t ret[static HASH_LEN]) MUST_USE;
 
+/**
+ * hash_only() - Say before the first hash that this process wants nothing else of the crypto
+ * library: it then reads no configuration file and fills no tables of ciphers, which costs more
+ * than a whole short session. Cannot be taken back: not for a process that may speak TLS.
+ */
+void hash_only(void);
+
 #endif

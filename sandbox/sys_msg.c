@@ -196,16 +196,88 @@ static int64_t send_packet(struct session *s, struct trap *t, const struct messa
     return err < 0 ? err : (int64_t)m->total;
 }
 
+/* On a socket of the kernel's (AF_UNIX) a message with a name is sent by us. */
+
+static bool has_name(const struct message *m)
+{
+    return m->name != 0 && m->name_len != 0;
+}
+
+static int64_t send_unix(struct session *s, const struct trap *t, const struct message *m)
+{
+    const struct unix_message out = {
+        .name = m->name,
+        .name_len = m->name_len,
+        .has_control = m->control != 0 && m->control_len != 0,
+        .flags = m->flags,
+        .iov_count = m->iov_count,
+        .iov = m->iov,
+        .total = m->total,
+    };
+
+    return unix_send(s, t, &out);
+}
+
+/** sendmsg(2). */
+static int64_t send_unix_msg(struct session *s, const struct trap *t)
+{
+    struct message m;
+    int64_t n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
+
+    if (n == 0)
+        n = has_name(&m) ? send_unix(s, t, &m) : CALL_CONTINUE; /* see sys_unix.c */
+    message_done(&m);
+    return n;
+}
+
+/** A batch that begins without a name can only be continued as a whole. */
+static int64_t continue_nameless(struct session *s, const struct trap *t, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        struct msghdr m;
+        int err = trap_read(s, t, t->call.arg[1] + i * sizeof(struct mmsghdr), &m, sizeof(m));
+
+        if (err < 0)
+            return err;
+        if (m.msg_name != NULL && m.msg_namelen != 0)
+            return -EPERM; /* a program that mixes them is not known */
+    }
+    return CALL_CONTINUE;
+}
+
+/** sendmmsg(2). A batch that begins with names ends, cut short, before an entry without. */
+static int64_t send_unix_mmsg(struct session *s, const struct trap *t, unsigned count)
+{
+    unsigned done = 0;
+    int64_t n = 0;
+
+    while (done < count && n >= 0) {
+        uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
+        struct message m;
+        uint32_t len;
+
+        n = message_read(s, t, at, (int)t->call.arg[3], &m);
+        if (n == 0 && has_name(&m))
+            n = send_unix(s, t, &m);
+        else if (n == 0)
+            n = done == 0 ? continue_nameless(s, t, count) : -EPERM;
+        message_done(&m);
+        if (n < 0)
+            break;
+        len = (uint32_t)n;
+        done++;
+        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+    }
+    return done > 0 ? (int64_t)done : n;
+}
+
 int64_t sys_sendto(struct session *s, struct trap *t)
 {
     struct message m;
-    int err;
 
-    if (t->sock == NULL) {
-        err = unix_may_send(s, t, t->call.arg[4], t->call.arg[5]);
-        return err < 0 ? err : CALL_CONTINUE;
-    }
     message_of_call(t, &m);
+    if (t->sock == NULL) /* whether there is a name is in registers: nothing pointed to is judged */
+        return has_name(&m) ? send_unix(s, t, &m) : CALL_CONTINUE;
     return t->sock->kind == VSOCK_TCP ? send_stream(s, t, &m) : send_packet(s, t, &m);
 }
 
@@ -214,10 +286,8 @@ int64_t sys_sendmsg(struct session *s, struct trap *t)
     struct message m;
     int64_t n;
 
-    if (t->sock == NULL) {
-        n = unix_may_send_messages(s, t, t->call.arg[1], 1);
-        return n < 0 ? n : CALL_CONTINUE;
-    }
+    if (t->sock == NULL)
+        return send_unix_msg(s, t);
     n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
     if (n == 0 && t->sock->kind != VSOCK_TCP)
         n = send_packet(s, t, &m);
@@ -236,10 +306,8 @@ int64_t sys_sendmmsg(struct session *s, struct trap *t)
     unsigned done = 0;
     int64_t n = 0;
 
-    if (t->sock == NULL) {
-        n = unix_may_send_messages(s, t, t->call.arg[1], count);
-        return n < 0 ? n : CALL_CONTINUE;
-    }
+    if (t->sock == NULL)
+        return send_unix_mmsg(s, t, count);
     if (t->sock->kind == VSOCK_TCP)
         return CALL_CONTINUE;
     for (; done < count && n >= 0; done++) {

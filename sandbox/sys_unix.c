@@ -6,10 +6,19 @@
  * link that moves meanwhile moves nothing. An address in memory is copied once. What cannot be
  * learnt is refused with ECONNREFUSED, as if no daemon ran.
  *
- * DEVIATES: the peer sees the supervisor's process number in SO_PEERCRED (uid and gid are the
- * same). Messages of datagram sockets with a name are judged and then continued: a thread that
- * changes the name in between could reach a datagram daemon of the host (syslog), and gets no
- * answer.
+ * A message with a name is sent by us: copied name, copied payload, through our duplicate of the
+ * agent's descriptor. Where descriptors cannot be duplicated it leaves from a socket of our own,
+ * which is the same to the receiver as long as the agent's socket has no name to answer to; from
+ * one with a name it is refused with EACCES.
+ *
+ * DEVIATES: the peer sees the supervisor's process number in SO_PEERCRED and SCM_CREDENTIALS (uid
+ * and gid are the same). A named message that carries control data (SCM_RIGHTS) is refused with
+ * EPERM; one of more than SESSION_SCRATCH bytes with EMSGSIZE; when the receiver's queue is full it
+ * is EAGAIN even on a blocking socket.
+ *
+ * Not closed: sendmsg(2) and sendmmsg(2) without a name are continued, so that descriptors can be
+ * passed. A thread that puts a name into the header meanwhile could reach a datagram daemon of the
+ * host (syslog), and gets no answer. sendto(2) has no such gap: its name is a register.
  */
 #include "sandbox/sys_unix.h"
 
@@ -235,33 +244,56 @@ int64_t unix_connect(struct session *s, struct trap *t)
     return err == 1 ? CALL_CONTINUE : err;
 }
 
-int unix_may_send(struct session *s, const struct trap *t, uint64_t addr, uint64_t len)
+/** Send what is in the scratch buffer. */
+static int64_t send_for(struct session *s, const struct trap *t, const struct target *target,
+                        int flags, size_t len)
+{
+    struct sockaddr_un via = {.sun_family = AF_UNIX};
+    const struct sockaddr_un *addr = target->addr;
+    socklen_t addr_len = target->len;
+    auto_fd own = -1;
+    ssize_t n;
+
+    if (t->fd < 0) {
+        if (is_inside(&s->unix_inside, (uint32_t)t->inode))
+            return -EACCES; /* ours would not have its name */
+        own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (own < 0)
+            return -errno;
+    }
+    if (target->file >= 0) {
+        (void)snprintf(via.sun_path, sizeof(via.sun_path), "/proc/self/fd/%d", target->file);
+        addr = &via;
+        addr_len = sizeof(via);
+    }
+    n = sendto(t->fd >= 0 ? t->fd : own, s->scratch, len,
+               (flags & (MSG_OOB | MSG_EOR)) | MSG_DONTWAIT | MSG_NOSIGNAL,
+               (const struct sockaddr *)addr, addr_len);
+    return n < 0 ? -errno : n;
+}
+
+int64_t unix_send(struct session *s, const struct trap *t, const struct unix_message *m)
 {
     struct sockaddr_storage raw;
     struct target target;
-    unsigned used;
-    int err;
+    unsigned len;
+    int64_t n = sockaddr_read(s, t, m->name, m->name_len, &raw, &len);
 
-    if (addr == 0 || len == 0)
-        return 0;
-    err = sockaddr_read(s, t, addr, len, &raw, &used);
-    if (err < 0)
-        return err;
-    err = target_judge(s, t, (const struct sockaddr_un *)&raw, used, &target);
+    if (n < 0)
+        return n;
+    if (t->inode == 0)
+        return -ENOTSOCK;
+    n = target_judge(s, t, (const struct sockaddr_un *)&raw, len, &target);
+    if (n == 0 && m->has_control)
+        n = -EPERM;
+    if (n == 0 && m->total > SESSION_SCRATCH)
+        n = -EMSGSIZE;
+    if (n == 0) /* after the judgement, which uses the buffer */
+        n = agent_gather(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, m->total);
+    if (n == 0 && !notify_is_valid(&s->notify, t->call.id))
+        n = -ESRCH;
+    if (n == 0)
+        n = send_for(s, t, &target, m->flags, m->total);
     own_close(&target.file);
-    return err;
-}
-
-int unix_may_send_messages(struct session *s, const struct trap *t, uint64_t at, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        struct msghdr msg;
-        int err = trap_read(s, t, at + i * sizeof(struct mmsghdr), &msg, sizeof(msg));
-
-        if (err == 0)
-            err = unix_may_send(s, t, (uint64_t)(uintptr_t)msg.msg_name, msg.msg_namelen);
-        if (err < 0)
-            return err;
-    }
-    return 0;
+    return n;
 }

@@ -6,9 +6,10 @@
 #ifndef SANDBOX_SYS_UNIX_H
 #define SANDBOX_SYS_UNIX_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-
-#include "base/must.h"
+#include <sys/uio.h>
 
 struct session;
 struct trap;
@@ -27,11 +28,18 @@ void unix_note_bound(struct session *s, const struct trap *t);
 /** unix_connect() - connect(2) on a socket of the kernel's: judged and performed on a copy of the
  * address. Returns the call's result, or CALL_CONTINUE where descriptors cannot be duplicated. */
 int64_t unix_connect(struct session *s, struct trap *t);
-/** unix_may_send() - A message names its destination: 0, or -errno to refuse it with. */
-int unix_may_send(struct session *s, const struct trap *t, uint64_t addr, uint64_t len) MUST_USE;
-/** unix_may_send_message() - The same for @count struct mmsghdr at @at; for sendmsg(2) @count is 1.
- */
-int unix_may_send_messages(struct session *s, const struct trap *t, uint64_t at,
-                           unsigned count) MUST_USE;
+/** A message with a destination; the name and the pieces are the agent's, still to be copied. */
+struct unix_message {
+    uint64_t name; /* not 0 */
+    uint32_t name_len;
+    bool has_control;
+    int flags;
+    unsigned iov_count;
+    const struct iovec *iov;
+    size_t total;
+};
+
+/** unix_send() - Judge the destination and send, on copies; never CALL_CONTINUE. */
+int64_t unix_send(struct session *s, const struct trap *t, const struct unix_message *m);
 
 #endif

@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -267,6 +269,70 @@ static int inner_starved(void)
     return 0;
 }
 
+static struct sockaddr_un flipped_path;
+static size_t flipped_at; /* the last letter of the path */
+static unsigned path_flips = FLIPS;
+static atomic_bool is_flipping;
+
+static void *path_flipper(void *arg)
+{
+    (void)arg;
+    is_flipping = true;
+    while (!is_over) {
+        ((volatile struct sockaddr_un *)&flipped_path)->sun_path[flipped_at] = 'i';
+        ((volatile struct sockaddr_un *)&flipped_path)->sun_path[flipped_at] = 'o';
+    }
+    return NULL;
+}
+
+static ssize_t send_flipped(unsigned how, int fd)
+{
+    char byte = 'x';
+    struct iovec piece = {.iov_base = &byte, .iov_len = 1};
+    struct mmsghdr m = {.msg_hdr = {.msg_name = &flipped_path,
+                                    .msg_namelen = sizeof(flipped_path),
+                                    .msg_iov = &piece,
+                                    .msg_iovlen = 1}};
+
+    if (how == 0)
+        return sendto(fd, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&flipped_path,
+                      sizeof(flipped_path));
+    return how == 1 ? sendmsg(fd, &m.msg_hdr, MSG_DONTWAIT) : sendmmsg(fd, &m, 1, MSG_DONTWAIT);
+}
+
+/* A1: another thread turns the path of our own socket ("…i") into the host's ("…o"). */
+static int inner_unix_flip(void)
+{
+    const char *path = getenv("UNIX_PATH");
+    int receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    unsigned arrived = 0;
+    pthread_t thread;
+    char byte;
+
+    EXPECT(path != NULL);
+    flipped_path.sun_family = AF_UNIX;
+    (void)snprintf(flipped_path.sun_path, sizeof(flipped_path.sun_path), "%si", path);
+    flipped_at = strlen(path);
+    EXPECT(bind(receiver, (struct sockaddr *)&flipped_path, sizeof(flipped_path)) == 0);
+    EXPECT(pthread_create(&thread, NULL, path_flipper, NULL) == 0);
+    while (!is_flipping)
+        (void)sched_yield();
+    for (unsigned i = 0; i < path_flips || (arrived == 0 && i < 100 * path_flips); i++) {
+        if (i % 64 == 0)
+            (void)sched_yield(); /* so that both get their turn on one processor, too */
+        (void)send_flipped(i % 3, sender);
+        if (recv(receiver, &byte, 1, 0) == 1)
+            arrived++;
+    }
+    is_over = true;
+    (void)pthread_join(thread, NULL);
+    flipped_path.sun_path[flipped_at] = 'i';
+    (void)unlink(flipped_path.sun_path);
+    EXPECT(arrived > 0);
+    return 0;
+}
+
 /* A12: lengths and pointers that no program would pass; the errno is the kernel's. */
 static int inner_lengths(void)
 {
@@ -358,10 +424,10 @@ struct inner_row {
 };
 
 static const struct inner_row inner_rows[] = {
-    {"nonblock", inner_nonblock}, {"failed", inner_failed},   {"half_close", inner_half_close},
-    {"reset", inner_reset},       {"storm", inner_storm},     {"flip", inner_flip},
-    {"starved", inner_starved},   {"lengths", inner_lengths}, {"mmsg", inner_mmsg},
-    {"families", inner_families},
+    {"nonblock", inner_nonblock},   {"failed", inner_failed},     {"half_close", inner_half_close},
+    {"reset", inner_reset},         {"storm", inner_storm},       {"flip", inner_flip},
+    {"unix_flip", inner_unix_flip}, {"starved", inner_starved},   {"lengths", inner_lengths},
+    {"mmsg", inner_mmsg},           {"families", inner_families},
 };
 
 static int inner_main(const char *name)
@@ -585,6 +651,58 @@ START_TEST(address_flipped_while_judged_never_arrives)
 }
 END_TEST
 
+/** Take what arrives at @fd until the process ends. Returns how many messages came. */
+static unsigned count_until_end(int fd, pid_t pid, int *ret_status)
+{
+    unsigned arrived = 0;
+    char byte;
+
+    while (waitpid(pid, ret_status, WNOHANG) == 0) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        if (poll(&p, 1, 20) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) == 1)
+            arrived++;
+    }
+    while (recv(fd, &byte, 1, MSG_DONTWAIT) == 1)
+        arrived++;
+    return arrived;
+}
+
+/* Row 0 is the control: without a sandbox the flipper reaches the host's socket. */
+START_TEST(path_flipped_while_judged_never_arrives)
+{
+    struct sockaddr_un host = {.sun_family = AF_UNIX};
+    char path[64];
+    char dir[] = "/tmp/live-flip-XXXXXX";
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    unsigned arrived;
+    int status = -1;
+    pid_t pid;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    (void)snprintf(path, sizeof(path), "%s/", dir);
+    (void)snprintf(host.sun_path, sizeof(host.sun_path), "%so", path);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&host, sizeof(host)), 0);
+    (void)setenv("UNIX_PATH", path, 1);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0 && _i == 0)
+        path_flips = 50 * FLIPS; /* without a supervisor they take no time */
+    if (pid == 0)
+        _exit(_i == 0 ? inner_unix_flip() : run_inside(&(struct inside){.name = "unix_flip"}));
+    arrived = count_until_end(fd, pid, &status);
+    (void)close(fd);
+    (void)unlink(host.sun_path);
+    ck_assert_int_eq(rmdir(dir), 0);
+    printf("row %d: %u messages reached the host's socket\n", _i, arrived);
+    ck_assert_int_eq(status, 0);
+    if (_i == 0)
+        ck_assert_uint_gt(arrived, 0);
+    else
+        ck_assert_uint_eq(arrived, 0);
+}
+END_TEST
+
 /* The control is flows_behave_as_tcp: such a server is reached when a rule names it. */
 START_TEST(supervisor_without_descriptors_denies)
 {
@@ -622,6 +740,10 @@ static const struct suite_test tests[] = {
      .limit_s = 60},
     {.name = "address_flipped_while_judged_never_arrives",
      .test = &address_flipped_while_judged_never_arrives,
+     .rows = 2,
+     .limit_s = 60},
+    {.name = "path_flipped_while_judged_never_arrives",
+     .test = &path_flipped_while_judged_never_arrives,
      .rows = 2,
      .limit_s = 60},
     SUITE_TEST(supervisor_without_descriptors_denies),

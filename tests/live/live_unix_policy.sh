@@ -22,6 +22,8 @@ equal "the daemon is ready" ready "$ready"
 live_user client /usr/bin/python3 "$peer" visit "$live_dir/tmp" "$name" >"$live_dir/outside" 2>&1
 equal "outside, all is reachable" 9 "$(grep -c ' ok$' "$live_dir/outside")"
 for _ in 1 2 3 4 5; do read -r -t "$LIVE_WAIT_S" _ <&8; done
+contains "outside, a descriptor can be sent to a name" '^rights passed$' "$live_dir/outside"
+contains "outside, the sender's name is seen" '^name seen$' "$live_dir/outside"
 equal "outside, the daemon heard every knock" 5 "$(visits)"
 
 # inside WHAT WRAPPER…: the same behind the walls.
@@ -35,9 +37,12 @@ inside() {
     equal "$what: the sandbox's own sockets are" 4 "$(grep -c '^own-.* ok$' "$live_dir/inside")" ||
         cat "$live_dir/inside"
     contains "$what: a missing path is missing" '^missing No such file' "$live_dir/inside"
+    contains "$what: no descriptor is sent to a name" '^rights Operation not permitted$' "$live_dir/inside"
     equal "$what: the daemon heard nothing" 5 "$(visits)"
 }
 inside "sandbox"
+contains "sandbox: the sender's name is seen" '^name seen$' "$live_dir/inside"
 helpers=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}
 inside "as in Docker" "$helpers/dockerlike" --
+contains "as in Docker: a sender whose name would be lost is refused" '^name Permission denied$' "$live_dir/inside"
 live_done

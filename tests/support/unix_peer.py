@@ -56,5 +56,23 @@ knock("own-abstract", "\0own" + str(os.getpid()))
 own_dgram = bound(directory + "/own.dgram", socket.SOCK_DGRAM)
 knock("own-dgram", directory + "/own.dgram", socket.SOCK_DGRAM)
 knock("missing", directory + "/missing")
-for entry in ("own.sock", "own.dgram"):
+# A message with a name and a descriptor: outside it arrives, inside it is refused.
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+    try:
+        s.sendmsg([b"y"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, (0).to_bytes(4, sys.byteorder))], 0, directory + "/own.dgram")
+        print("rights passed", flush=True)
+    except OSError as e:
+        print("rights", e.strerror, flush=True)
+# An answer to the sender's name: bound, it must be seen or the message must not arrive at all.
+named = bound(directory + "/own.named", socket.SOCK_DGRAM)
+try:
+    named.sendto(b"n", directory + "/own.dgram")
+    own_dgram.setblocking(False)
+    sources = []
+    while not sources or sources[-1][0] != b"n":
+        sources.append(own_dgram.recvfrom(9))
+    print("name", "seen" if sources[-1][1] == directory + "/own.named" else "lost", flush=True)
+except OSError as e:
+    print("name", e.strerror, flush=True)
+for entry in ("own.sock", "own.dgram", "own.named"):
     os.unlink(entry)

@@ -125,7 +125,7 @@ static int check_line(struct verifier *v, struct bytes text, uint64_t line)
     static const char stop[] = "{\"kind\":\"stop\"";
     struct chain_seal seal;
     uint8_t hash[HASH_LEN];
-    struct run *run;
+    struct run *run = NULL;
     int err;
 
     if (chain_read(text, &seal) < 0)

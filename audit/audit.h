@@ -77,9 +77,9 @@ struct audit_record {
     const char *parent_id;    /* parent agent */
     const char *namespace_id; /* AgentIdentity's namespace */
     const char *tool;         /* AUDIT_SPAN: the tool's name; AUDIT_EXEC, AUDIT_EXIT: "exec:NAME" */
-    const char *status;       /* "ok", "error", "blocked" (compat.md A4) */
+    const char *status;       /* "ok", "error", "blocked" (docs/audit.md) */
     const char *arguments;    /* JSON text of a tool's arguments; the writer redacts it */
-    const char *verdict;      /* "allow", "drop" (compat.md A4) */
+    const char *verdict;      /* "allow", "drop" (docs/audit.md) */
     bool would_deny;          /* audit mode let it pass */
     const char *mode;         /* "enforce", "audit" */
     const char *direction;    /* "egress", "ingress" */
@@ -339,7 +339,7 @@ int audit_store_flows(struct audit_store *s, const struct audit_filter *f,
 int audit_store_children(struct audit_store *s, const char *parent,
                          int (*agent)(void *self, const char *agent), void *self) MUST_USE;
 
-/** Rows as JSON objects with the names of compat.md A4 (camelCase). */
+/** Rows as JSON objects with the names of docs/audit.md (camelCase). */
 struct json_out;
 void audit_trace_json(const struct audit_trace_row *r, struct json_out *j);
 void audit_span_json(const struct audit_span_row *r, struct json_out *j);

@@ -216,7 +216,7 @@ static void add_token(struct buf *to, const char *text)
         buf_add_char(to, '_');
 }
 
-/** The older subject for flows, with exactly its fields (compat.md A4); nobody acknowledges it. */
+/** The older subject for flows, with exactly its fields (docs/audit.md); nobody acknowledges it. */
 static void publish_compat(struct outbox *o, const struct audit_record *r)
 {
     char ip[IP_TEXT_CAP] = "";

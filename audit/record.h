@@ -16,8 +16,8 @@
 #define RECORD_MESSAGE_MAX 16384u /* bytes of a message */
 
 enum record_naming {
-    RECORD_LINE,   /* snake_case: the local log (compat.md A4, local audit JSONL) */
-    RECORD_STREAM, /* camelCase: tool_spans and flow_events (compat.md A4) */
+    RECORD_LINE,   /* snake_case: the local log (docs/audit.md, local audit JSONL) */
+    RECORD_STREAM, /* camelCase: tool_spans and flow_events (docs/audit.md) */
 };
 
 const char *record_kind_name(enum audit_kind kind);
@@ -53,7 +53,7 @@ bool record_is_span(const struct audit_record *r);
 void record_members(const struct audit_record *r, enum record_naming naming, struct json_out *j);
 
 /** record_payload() - Append the message that the stream gets for record @seq of run @chain:
- * tool_spans or flow_events (compat.md A4). @hash: the record's hash in its chain, NULL: left out.
+ * tool_spans or flow_events (docs/audit.md). @hash: the record's hash in its chain, NULL: left out.
  */
 int record_payload(const struct audit_record *r, const char *chain, uint64_t seq,
                    const uint8_t *hash, struct buf *ret) MUST_USE;

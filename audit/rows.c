@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of the projection as JSON, with the field names of tool_spans and flow_events (compat.md
- * A4); further keys are added, none is renamed.
+ * Rows of the projection as JSON, with the field names of tool_spans and flow_events
+ * (docs/audit.md); further keys are added, none is renamed.
  */
 #include "audit/tree.h"
 

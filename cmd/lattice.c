@@ -47,7 +47,7 @@ static const struct cli_command lattice_command = {
             "\n"
             "First steps:\n"
             "  lattice doctor\n"
-            "  lattice sandbox start --allow deb.debian.org:80 -- curl -sI http://deb.debian.org/",
+            "  lattice sandbox start --allow example.org:80 -- curl -sI http://example.org/",
     .usage_status = CLI_EXIT_USAGE,
 };
 

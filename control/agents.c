@@ -139,7 +139,7 @@ void tokens_create(struct call *call)
     };
     if (!body_read(call, fields, ARRAY_COUNT(fields)))
         goto out;
-    /* compat.md A3: registration sets the namespaces to the token's namespace, unless said
+    /* the original system: registration sets the namespaces to the token's namespace, unless said
      * otherwise */
     if (t.grant.namespaces.count == 0 &&
         nameset_add(&t.grant.namespaces, bytes_of_str(t.grant.ns)) < 0) {

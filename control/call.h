@@ -121,8 +121,7 @@ enum field_kind {
 };
 
 struct field {
-    const char
-        *name; /* camelCase; the same with a capital first letter is taken, too (compat.md F1) */
+    const char *name; /* camelCase; the same with a capital first letter is taken, too */
     enum field_kind kind;
     bool is_required;
     int64_t max;

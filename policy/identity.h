@@ -30,7 +30,8 @@
 #define IDENTITY_DEPTH_MAX        8u /* a root has depth 0; nobody delegates below this */
 #define IDENTITY_NEVER            INT64_MAX
 
-/* ── Identities (field names and values: compat.md A3) ───────────────────────────────────────────
+/* ── Identities (field names and values: the original system)
+ * ───────────────────────────────────────────
  */
 
 enum identity_phase {
@@ -107,7 +108,8 @@ int identity_enforcement_parse(struct bytes text, enum identity_enforcement *ret
 int identity_sandbox_parse(struct bytes text, enum identity_sandbox *ret) MUST_USE;
 int identity_audit_level_parse(struct bytes text, enum identity_audit_level *ret) MUST_USE;
 
-/* ── May this agent call this tool? (tool.c; check order and reason names: compat.md A3) ─────────
+/* ── May this agent call this tool? (tool.c; check order and reason names: the original system)
+ * ─────────
  */
 
 enum tool_reason {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tool check: order, reasons and modes of compat.md A3, one row a case. */
+/* The tool check: order, reasons and modes of the original system, one row a case. */
 #include "policy/identity.h"
 
 #include "tests/support/suite.h"

@@ -5,7 +5,9 @@
 #
 # usage: examples/make-tunnel.sh DIR HOST PORT
 #
-# Then:  lattice gateway --wg DIR/gateway.conf --allow '*:443'
+# The sandbox asks this machine's name server, through the tunnel; edit DNS to ask another.
+#
+# Then:  lattice gateway --wg DIR/gateway.conf --allow '*:443' --allow 'udp://*:53'
 #        lattice sandbox start --wg DIR/sandbox.conf --allow api.github.com:443 -- CMD
 set -euo pipefail
 [ $# -eq 3 ] || {
@@ -19,6 +21,9 @@ gateway_key=$(wg genkey)
 sandbox_key=$(wg genkey)
 preshared=$(wg genpsk)
 [[ $host != *:* ]] || host="[$host]"
+# Not a stub on loopback: the gateway's loopback is not ours.
+dns=$(awk '$1 == "nameserver" && $2 !~ /^(127\.|::1$)/ { print "DNS = " $2; exit }' \
+    /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null || true)
 
 cat >"$dir/gateway.conf" <<EOF
 [Interface]
@@ -37,6 +42,7 @@ cat >"$dir/sandbox.conf" <<EOF
 PrivateKey = $sandbox_key
 Address = 10.99.0.2/32, fd99::2/128
 MTU = 1420
+$dns
 
 [Peer]
 PublicKey = $(wg pubkey <<<"$gateway_key")

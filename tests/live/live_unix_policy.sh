@@ -8,20 +8,13 @@ live_enter "$@"
 
 peer=$LIVE_SUPPORT/unix_peer.py
 name=lattice-test-$$
-visits() { grep -c '^visit$' "$live_dir/daemon"; }
+visits() { grep -c '^visit ' "$live_dir/daemon.log"; }
 
-mkfifo "$live_dir/tmp/line"
-chmod 666 "$live_dir/tmp/line"
-live_user client /usr/bin/python3 "$peer" daemon "$live_dir/tmp" "$name" 2>&1 |
-    tee "$live_dir/daemon" >"$live_dir/tmp/line" &
-live_pids+=($!)
-exec 8<"$live_dir/tmp/line"
-read -r -t "$LIVE_WAIT_S" ready <&8
-equal "the daemon is ready" ready "$ready"
+live_start daemon client '^ready$' /usr/bin/python3 "$peer" daemon "$live_dir/tmp" "$name"
 
 live_user client /usr/bin/python3 "$peer" visit "$live_dir/tmp" "$name" >"$live_dir/outside" 2>&1
 equal "outside, all is reachable" 9 "$(grep -c ' ok$' "$live_dir/outside")"
-for _ in 1 2 3 4 5; do read -r -t "$LIVE_WAIT_S" _ <&8; done
+live_wait_line "$live_dir/daemon.log" '^visit 5$' "$live_pid_daemon"
 contains "outside, a descriptor can be sent to a name" '^rights passed$' "$live_dir/outside"
 contains "outside, the sender's name is seen" '^name seen$' "$live_dir/outside"
 equal "outside, the daemon heard every knock" 5 "$(visits)"

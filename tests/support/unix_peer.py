@@ -35,10 +35,12 @@ if mode == "daemon":
     streams = [bound(stream_path), bound(abstract)]
     dgram = bound(dgram_path, socket.SOCK_DGRAM)
     print("ready", flush=True)
+    visits = 0
     while True:
         for s in select.select(streams + [dgram], [], [])[0]:
-            print("visit", flush=True)
             s.recv(9) if s is dgram else s.accept()[0].close()
+            visits += 1
+            print("visit", visits, flush=True)
 
 os.chdir(directory)
 knock("host-path", stream_path)

@@ -104,6 +104,21 @@ void call_time(struct call *call, const char *key, int64_t time_s);
 void call_names(struct call *call, const char *key, const struct nameset *names);
 /** call_agent() - Write an agent's document. */
 void call_agent(struct call *call, const struct store_agent *a);
+/** call_identity() - Write the members that agents and tokens share. */
+void call_identity(struct call *call, const struct identity *id);
+/** call_gateway() - Write member gateway, when one has announced itself. */
+void call_gateway(struct call *call);
+
+/** A page of a list, while its rows are written. */
+struct call_rows {
+    struct call *call;
+    int64_t last; /* row number, for the cursor */
+    unsigned rows;
+};
+
+void call_page_begin(struct call *call);
+/** call_page_end() - Close the array, and name the cursor when there may be more. */
+void call_page_end(struct call *call, const struct call_rows *p, unsigned limit, int err);
 
 /* Bodies (body.c): a table says which members there may be. */
 enum field_kind {
@@ -137,6 +152,13 @@ int secret_make(const char *prefix, char ret[static SECRET_CAP],
                 uint8_t ret_hash[static HASH_LEN]) MUST_USE;
 int secret_hash(const char *secret, uint8_t ret_hash[static HASH_LEN]) MUST_USE;
 
+/** token_keep() - Give an enrolment token its secret and its public name, and store it. False:
+ * refused. */
+bool token_keep(struct call *call, struct store_token *t, const char *prefix,
+                char secret[static SECRET_CAP]);
+/** control_audience() - "aud" of the tokens. */
+const char *control_audience(const struct control *c);
+
 /* Handlers, by noun. */
 void agents_register(struct call *call);
 void agents_refresh(struct call *call);
@@ -165,8 +187,16 @@ void system_openapi(struct call *call);
 /* The dispatcher (api.c). */
 void api_request(void *self, struct http_request *r);
 void api_refused(void *self, struct http_request *r, unsigned status, const char *reason);
+
+/* Idempotency-Key (idempotency.c). */
 int replays_new(struct replay **ret) MUST_USE;
 void replays_free(struct replay *replays);
+/** replay_answered() - Was this request carried out before, or is @key none? True: answered. */
+bool replay_answered(struct call *call, const char *path, const char *key);
+/** replay_record() - Within the transaction: @key is used up. */
+void replay_record(struct call *call, const char *path, const char *key);
+/** replay_keep() - After the commit: remember the answer. */
+void replay_keep(struct call *call, const char *key);
 
 int tool_buckets_new(struct tool_bucket **ret) MUST_USE;
 

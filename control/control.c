@@ -171,6 +171,11 @@ int control_new(const struct control_config *config, struct control **ret, struc
     return 0;
 }
 
+const char *control_audience(const struct control *c)
+{
+    return c->config.audience != NULL ? c->config.audience : "lattice";
+}
+
 uint16_t control_port(const struct control *c)
 {
     return http_server_port(c->http);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "cmd/cli.h"
+#include "cmd/mcp_commands.h"
 #include "mcp/mcp.h"
 
 #define EXIT_FAILED     125
@@ -35,6 +36,7 @@ enum {
     OPT_WG,
     OPT_OFFLINE,
     OPT_AUDIT_LOG,
+    OPT_LISTEN,
     OPT_VERBOSE,
     OPT_COUNT,
 };
@@ -58,6 +60,9 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
                        "Records of the tool calls (default: $XDG_STATE_HOME/lattice/NAME.jsonl).\n"
                        "The server's connections are recorded in NAME-server.jsonl."},
+    [OPT_LISTEN] = {"listen", "SOCKET",
+                    "Serve clients of this socket ('lattice-mcp connect SOCKET') instead of\n"
+                    "standard input and output; each gets a server process of its own."},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more."},
 };
 
@@ -79,6 +84,7 @@ struct program {
     /* what the command line said */
     const char *name;
     const char *audit_log;
+    const char *listen; /* path of a socket, or NULL */
     unsigned groups;
     struct identity identity;
     const char *server_argv[SERVER_ARGS_MAX + 16]; /* `lattice sandbox start … -- SERVER …` */
@@ -155,6 +161,9 @@ static int take_option(struct program *p, int option, const char *value)
         return add_server_option(p, option, NULL);
     case OPT_AUDIT_LOG:
         p->audit_log = value;
+        return 0;
+    case OPT_LISTEN:
+        p->listen = value;
         return 0;
     default:
         return add_server_option(p, option, value);
@@ -439,7 +448,7 @@ static int gateway(int argc, char **argv)
         if (p.identity.tools.count == 0 && p.identity.enforcement == IDENTITY_ENFORCE)
             log_warn(
                 "no tool is allowed; allow one with --allow-tool, or record calls with --audit");
-        status = run(&p);
+        status = p.listen != NULL ? mcp_listen(p.listen, argc, argv) : run(&p);
     }
     mcp_stdio_free(p.stdio);
     mcp_gateway_free(p.gateway);
@@ -458,7 +467,9 @@ static const struct cli_command lattice_mcp_command = {
         "The Model Context Protocol under lattice.\n"
         "\n"
         "Commands:\n"
-        "  gateway                   Run an MCP server in a sandbox and judge each tool call.",
+        "  gateway                   Run an MCP server in a sandbox and judge each tool call.\n"
+        "  connect                   Speak to a gateway behind a socket on standard input and "
+        "output.",
     .usage_status = CLI_EXIT_USAGE,
 };
 
@@ -472,6 +483,8 @@ int main(int argc, char **argv)
         return c.status;
     if (c.index < argc && strcmp(argv[c.index], "gateway") == 0)
         return gateway(argc - c.index, argv + c.index);
+    if (c.index < argc && strcmp(argv[c.index], "connect") == 0)
+        return mcp_connect(argc - c.index, argv + c.index);
     if (c.index < argc)
         return cli_usage_error(&lattice_mcp_command, "unknown command '%s'", argv[c.index]);
     cli_help(&lattice_mcp_command);

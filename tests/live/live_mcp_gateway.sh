@@ -59,4 +59,25 @@ connect --allow "$CLIENT4:$port"
 contains "an allowed destination of the server is reached" "\"text\": \"$CLIENT4\"" "$live_dir/out"
 connect
 contains "… and refused without the rule" 'Connection refused' "$live_dir/out"
+
+# Behind a socket: each client has a gateway and a server of its own; all end with the listener.
+mkfifo "$live_dir/tmp/hold" && chmod 666 "$live_dir/tmp/hold"
+: >"$live_dir/tmp/seen" && chmod 666 "$live_dir/tmp/seen"
+exec 7<>"$live_dir/tmp/hold" # so that neither side waits for the other to open it
+live_start listener client '^lattice-mcp: listening' bash -c 'exec 7>&-; exec "$@" <"$0"' "$live_dir/tmp/hold" "$mcp" gateway \
+    --listen "$live_dir/tmp/mcp.sock" --name mcp --allow-tool echo --offline --audit-log "$live_dir/tmp/l.jsonl" \
+    -- "${server[@]}" "$live_dir/tmp/seen"
+listener=$live_pid_listener
+equal "… that only its owner may use" 600 "$(stat -c %a "$live_dir/tmp/mcp.sock")"
+session | live_user client "$mcp" connect "$live_dir/tmp/mcp.sock" >"$live_dir/out"
+equal "a client ends well" 0 $?
+contains "an allowed tool answers through the socket" '"id": 3, "result": .*hello' "$live_dir/out"
+contains "a hidden tool is unknown through the socket" '"id":4,"error":\{"code":-32602,"message":"Unknown tool: wipe"' "$live_dir/out"
+lacks "the server never saw the refused call" 'wipe' "$live_dir/tmp/seen"
+exec 7>&-
+wait $listener
+equal "it ends when its standard input does" 0 $?
+check "… and takes its socket away" test ! -e "$live_dir/tmp/mcp.sock"
+said=$(live_user client "$mcp" connect "$live_dir/tmp/mcp.sock" </dev/null 2>&1)
+equal "a client without a gateway is told so" "lattice-mcp: error: the gateway does not answer socket=$live_dir/tmp/mcp.sock error=No such file or directory" "$said"
 live_done

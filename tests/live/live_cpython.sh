@@ -4,6 +4,7 @@
 # sandbox as natively; each known exception is a row of tests/cases/cpython_exceptions.txt.
 # LATTICE_LONG=1 runs the slow suites, too. LIVE_WITHIN=PROGRAM runs the sandbox within that wrapper
 # (tests/support/dockerlike, say).
+# pass: user
 . "$(dirname "$0")/../support/live.sh"
 
 PYTHON=/usr/bin/python3.11

@@ -64,7 +64,7 @@ contains "… and refused without the rule" 'Connection refused' "$live_dir/out"
 mkfifo "$live_dir/tmp/hold" && chmod 666 "$live_dir/tmp/hold"
 : >"$live_dir/tmp/seen" && chmod 666 "$live_dir/tmp/seen"
 exec 7<>"$live_dir/tmp/hold" # so that neither side waits for the other to open it
-live_start listener client '^lattice-mcp: listening' bash -c 'exec 7>&-; exec "$@" <"$0"' "$live_dir/tmp/hold" "$mcp" gateway \
+live_start listener client '^listening on ' bash -c 'exec 7>&-; exec "$@" <"$0"' "$live_dir/tmp/hold" "$mcp" gateway \
     --listen "$live_dir/tmp/mcp.sock" --name mcp --allow-tool echo --offline --audit-log "$live_dir/tmp/l.jsonl" \
     -- "${server[@]}" "$live_dir/tmp/seen"
 listener=$live_pid_listener

@@ -7,6 +7,7 @@
 #include "cmd/commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "cmd/cli.h"
+#include "cmd/nats_options.h"
 #include "sandbox/sandbox.h"
 
 #define SANDBOX_NAME_MAX 64
@@ -32,6 +34,13 @@ enum {
     OPT_ENFORCE,
     OPT_AUDIT,
     OPT_AUDIT_LOG,
+    OPT_TRACE_ID,
+    OPT_PARENT_SPAN,
+    OPT_CAUSE_FD,
+    OPT_NATS,
+    OPT_NATS_CREDS,
+    OPT_NATS_CA,
+    OPT_NATS_WORKSPACE,
     OPT_VERBOSE,
     OPT_JSON,
     OPT_COUNT,
@@ -52,6 +61,17 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_AUDIT] = {"audit", NULL, "Let it pass, and record what would have been refused."},
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
                        "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
+    [OPT_TRACE_ID] = {"trace-id", "UUID",
+                      "The trace that the records belong to (default: a new one)."},
+    [OPT_PARENT_SPAN] = {"parent-span", "HEX",
+                         "The span of the starter that the sandbox is part of."},
+    [OPT_CAUSE_FD] = {"cause-fd", "N",
+                      "Descriptor on which the starter names the span that it works for, line by\n"
+                      "line: what happens meanwhile belongs to that span."},
+    [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
+    [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
+    [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
+    [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
     [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
 };
@@ -80,6 +100,10 @@ struct request {
     const char *name;
     const char *wg_path;
     const char *audit_log;
+    const char *trace_id;
+    const char *parent_span;
+    int cause_fd; /* 0: none */
+    struct nats_options nats;
     bool is_direct;
     bool is_offline;
     bool is_enforce;
@@ -128,6 +152,32 @@ static int load_policy(struct request *r, const char *path)
     return 0;
 }
 
+/** Take an option about where records belong or go. */
+static int take_audit_option(struct request *r, int option, const char *value)
+{
+    const char **const texts[] = {
+        [OPT_AUDIT_LOG] = &r->audit_log,           [OPT_TRACE_ID] = &r->trace_id,
+        [OPT_PARENT_SPAN] = &r->parent_span,       [OPT_NATS] = &r->nats.url,
+        [OPT_NATS_CREDS] = &r->nats.creds,         [OPT_NATS_CA] = &r->nats.ca,
+        [OPT_NATS_WORKSPACE] = &r->nats.workspace,
+    };
+    uint16_t number;
+    int flags;
+
+    if (option != OPT_CAUSE_FD) {
+        *texts[option] = value;
+        return 0;
+    }
+    if (port_parse(bytes_of_str(value), &number) < 0 || number <= STDERR_FILENO)
+        return cli_usage_error(&command, "--cause-fd '%s': a descriptor above 2 expected", value);
+    r->cause_fd = number;
+    flags = fcntl(r->cause_fd, F_GETFL);
+    if (flags < 0 || fcntl(r->cause_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(r->cause_fd, F_SETFD, FD_CLOEXEC) < 0)
+        return cli_usage_error(&command, "--cause-fd %s: %s", value, strerror(errno));
+    return 0;
+}
+
 /** Take one option. Returns 0, or the exit status of a usage error. */
 static int take_option(struct request *r, int option, const char *value)
 {
@@ -160,8 +210,14 @@ static int take_option(struct request *r, int option, const char *value)
         r->is_audit = true;
         return 0;
     case OPT_AUDIT_LOG:
-        r->audit_log = value;
-        return 0;
+    case OPT_TRACE_ID:
+    case OPT_PARENT_SPAN:
+    case OPT_CAUSE_FD:
+    case OPT_NATS:
+    case OPT_NATS_CREDS:
+    case OPT_NATS_CA:
+    case OPT_NATS_WORKSPACE:
+        return take_audit_option(r, option, value);
     case OPT_VERBOSE:
         r->is_verbose = true;
         return 0;
@@ -263,7 +319,9 @@ static int run(struct request *r)
     char name[SANDBOX_NAME_MAX + 1];
     char audit_log[PATH_CAP];
     struct wg_conf wg = {0};
+    struct audit_stream stream;
     struct why why = {0};
+    int has_no_stream;
     int status = 0;
 
     if (shell_argv[0] == NULL || shell_argv[0][0] == '\0')
@@ -282,7 +340,8 @@ static int run(struct request *r)
         }
         r->audit_log = audit_log;
     }
-    if (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0) {
+    has_no_stream = nats_options_stream(&r->nats, &stream, &why);
+    if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
         status = fail(&why);
     } else {
         struct sandbox_config config = {
@@ -294,6 +353,10 @@ static int run(struct request *r)
             .wg = r->wg_path != NULL ? &wg : NULL,
             .policy = r->policy,
             .audit_log = r->audit_log,
+            .trace_id = r->trace_id,
+            .parent_span_id = r->parent_span,
+            .cause_fd = r->cause_fd,
+            .stream = has_no_stream == 0 ? &stream : NULL,
             .verbose = r->is_verbose,
             .json = r->is_json,
         };
@@ -302,6 +365,7 @@ static int run(struct request *r)
         if (why.text[0] != '\0')
             (void)fail(&why);
     }
+    nats_options_done(&r->nats);
     wg_conf_done(&wg);
     return status;
 }

@@ -39,6 +39,51 @@ int identity_destination_check(struct bytes text, struct why *why)
     return rule_parse(bytes_of(text.data + skip, text.len - skip), &rule, why);
 }
 
+/** Whatever is not on the built-in list, which nothing but an exact rule opens. */
+static int allow_all(struct policy *p, struct why *why)
+{
+    int err = policy_add_rule(p, POLICY_RULE_ALLOW, bytes_of_str("*:*"), why);
+
+    if (err == 0)
+        err = policy_add_rule(p, POLICY_RULE_ALLOW, bytes_of_str("udp://*:*"), why);
+    if (err == 0)
+        err = policy_add_rule(p, POLICY_RULE_ALLOW, bytes_of_str("icmp://*"), why);
+    return err;
+}
+
+static int add_destination(struct policy *p, const char *item, struct why *why)
+{
+    struct bytes text = bytes_of_str(item);
+    bool deny = is_deny(text);
+    size_t skip = deny ? DENY_LEN : ALLOW_LEN;
+    int err = identity_destination_check(text, why);
+
+    if (err < 0)
+        return err;
+    return policy_add_rule(p, deny ? POLICY_RULE_DENY : POLICY_RULE_ALLOW,
+                           bytes_of(text.data + skip, text.len - skip), why);
+}
+
+int identity_policy(const struct nameset *destinations, enum identity_enforcement enforcement,
+                    struct policy **ret, struct why *why)
+{
+    struct policy *p;
+    int err = policy_new(enforcement == IDENTITY_AUDIT ? POLICY_AUDIT : POLICY_ENFORCE, &p);
+
+    if (err < 0)
+        return why_set(why, err, "out of memory");
+    if (enforcement == IDENTITY_DISABLED)
+        err = allow_all(p, why);
+    else
+        for (unsigned i = 0; i < destinations->count && err == 0; i++)
+            err = add_destination(p, destinations->items[i], why);
+    if (err < 0)
+        policy_free(p);
+    else
+        *ret = p;
+    return err;
+}
+
 static bool is_full_length(const struct rule *r)
 {
     return r->host == RULE_PREFIX && r->prefix.bits == ip_len(&r->prefix.ip) * 8;

@@ -98,6 +98,12 @@ int identity_tool_check(struct bytes text) MUST_USE;
  * policy_add_rule() reads it? Errors: -EINVAL with @why. */
 int identity_destination_check(struct bytes text, struct why *why) MUST_USE;
 
+/** identity_policy() - The policy over destinations that an identity's list stands for, in its
+ * mode; with IDENTITY_DISABLED one that allows whatever is not on the built-in list.
+ * Errors: -EINVAL a rule, @why says which; -ENOSPC; -ENOMEM. */
+int identity_policy(const struct nameset *destinations, enum identity_enforcement enforcement,
+                    struct policy **ret, struct why *why) MUST_USE;
+
 const char *identity_phase_name(enum identity_phase phase);
 const char *identity_enforcement_name(enum identity_enforcement e);
 const char *identity_sandbox_name(enum identity_sandbox s);

@@ -173,7 +173,7 @@ void inject_limit_send(int end, int32_t bytes)
     (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)); /* else it stays larger */
 }
 
-void inject_fill(int agent_end)
+size_t inject_fill(int agent_end)
 {
     static const uint8_t junk[FILL_CHUNK];
     size_t chunk = sizeof(junk);
@@ -190,20 +190,20 @@ void inject_fill(int agent_end)
             break;
         chunk /= 2;
     }
+    return total;
 }
 
-void inject_drain(int our_end, unsigned keep)
+void inject_drain(int our_end, size_t bytes)
 {
     uint8_t junk[4096];
 
-    /* The last byte stands alone, so peeking for two tells the end from the rest. */
-    for (;;) {
-        ssize_t n = recv(our_end, junk, sizeof(junk), MSG_PEEK | MSG_DONTWAIT);
+    /* Counted, not "until it is empty": from the first byte taken the agent may write behind it. */
+    while (bytes > 0) {
+        ssize_t n = recv(our_end, junk, bytes < sizeof(junk) ? bytes : sizeof(junk), MSG_DONTWAIT);
 
-        if (n <= 0 || (size_t)n <= keep)
+        if (n <= 0)
             return;
-        if (recv(our_end, junk, (size_t)n - keep, MSG_DONTWAIT) <= 0)
-            return;
+        bytes -= (size_t)n;
     }
 }
 
@@ -217,7 +217,7 @@ int inject_canary(int agent_end)
 void inject_edge(int agent_end, int our_end)
 {
     if (inject_canary(agent_end) == 0)
-        inject_drain(our_end, 0);
+        inject_drain(our_end, 1);
 }
 
 /* Probe */

@@ -11,6 +11,7 @@
 #define SANDBOX_INJECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -46,11 +47,11 @@ int inject_inode(int fd, uint64_t *ret) MUST_USE;
 void inject_limit_send(int end, int32_t bytes);
 
 /** inject_fill() - Fill what @agent_end sends, until not one byte more goes in: it is then not
- * writable, like a TCP socket in SYN_SENT. The last byte stands alone in its buffer. */
-void inject_fill(int agent_end);
-/** inject_drain() - Take all of it away again at our end except @keep bytes (0 or 1), which wakes
- * the agent exactly once. */
-void inject_drain(int our_end, unsigned keep);
+ * writable, like a TCP socket in SYN_SENT. Returns how many bytes went in. */
+size_t inject_fill(int agent_end);
+/** inject_drain() - Take @bytes away again at our end, which wakes the agent exactly once. What the
+ * agent writes as soon as there is room stands behind them, and is not touched. */
+void inject_drain(int our_end, size_t bytes);
 /** inject_canary() - Queue one junk byte toward us. While a byte is queued unread, closing our end
  * resets the agent's (ECONNRESET), as RST does. */
 int inject_canary(int agent_end);

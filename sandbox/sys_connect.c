@@ -65,7 +65,8 @@ static void on_opened(void *self, struct flow *f, int err)
         v->local = (struct endpoint){.ip = at.ip, .port = v->is_bound ? v->local.port : at.port};
     v->is_flow_open = true;
     if (v->our_end >= 0) {
-        inject_drain(v->our_end, /*keep=*/1);
+        inject_drain(v->our_end,
+                     v->filled > 0 ? v->filled - 1 : 0); /* one byte stays: the canary */
         if (attach(s, v) < 0) {
             sock_end(s, v);
             return;
@@ -275,7 +276,7 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
         }
         err = join(s, t);
         if (err == 0) {
-            inject_fill(agent_end);
+            v->filled = inject_fill(agent_end);
             err = sock_watch(s, v, EPOLLRDHUP | EPOLLET, on_connecting_end);
         }
         if (err == 0)

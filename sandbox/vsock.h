@@ -121,6 +121,7 @@ struct vsock {
     uint32_t queue_count;
     uint32_t backlog;
     uint32_t announced; /* dummy bytes in the agent's end: connections it can see */
+    size_t filled; /* CONNECTING: bytes of ours that keep the agent's end from being writable */
 
     /* UDP */
     struct dgram *dgram[2]; /* toward the network: IPv4, IPv6 */

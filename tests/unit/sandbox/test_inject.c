@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel objects that stand for virtual sockets: filled while a connection is under way, and
+ * drained without a byte of the agent's. */
+#include "sandbox/inject.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/suite.h"
+
+struct ends {
+    struct rendezvous r;
+    int agent;
+    int ours;
+};
+
+static struct ends joined(void)
+{
+    struct ends e;
+
+    ck_assert_int_eq(rendezvous_init(&e.r), 0);
+    e.agent = inject_stream(/*is_nonblock=*/true);
+    ck_assert_int_ge(e.agent, 0);
+    e.ours = rendezvous_join(&e.r, e.agent);
+    ck_assert_int_ge(e.ours, 0);
+    return e;
+}
+
+static void part(struct ends *e)
+{
+    (void)close(e->agent);
+    (void)close(e->ours);
+    rendezvous_done(&e->r);
+}
+
+static bool is_writable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+/* Goal: as in SYN_SENT, neither poll nor write finds room; after the drain both do. */
+START_TEST(filled_end_is_not_writable_until_drained)
+{
+    struct ends e = joined();
+    size_t filled;
+
+    ck_assert(is_writable(e.agent));
+    filled = inject_fill(e.agent);
+    ck_assert_uint_gt(filled, 1);
+    ck_assert(!is_writable(e.agent));
+    ck_assert_int_eq(send(e.agent, "x", 1, MSG_DONTWAIT), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    inject_drain(e.ours, filled);
+    ck_assert(is_writable(e.agent));
+    part(&e);
+}
+END_TEST
+
+/* Goal: an agent on another processor may write as soon as the first bytes are taken away, long
+ * before the last are. Method: it writes in the middle; what it wrote must stand behind the canary.
+ */
+START_TEST(bytes_written_during_the_drain_are_kept)
+{
+    struct ends e = joined();
+    size_t filled = inject_fill(e.agent);
+    char got[16];
+
+    inject_drain(e.ours, filled * 3 / 4);
+    ck_assert_int_eq(send(e.agent, "early", 5, MSG_DONTWAIT), 5);
+    inject_drain(e.ours, filled - filled * 3 / 4 - 1);
+    ck_assert_int_eq(recv(e.ours, got, 1, MSG_DONTWAIT), 1); /* the canary */
+    ck_assert_int_eq(got[0], 0);
+    ck_assert_int_eq(recv(e.ours, got, sizeof(got), MSG_DONTWAIT), 5);
+    ck_assert_mem_eq(got, "early", 5);
+    part(&e);
+}
+END_TEST
+
+/* Goal: the flicker of writability leaves what the agent wrote after it. */
+START_TEST(edge_takes_only_its_own_byte)
+{
+    struct ends e = joined();
+    char got[8];
+
+    inject_edge(e.agent, e.ours);
+    ck_assert_int_eq(recv(e.ours, got, sizeof(got), MSG_DONTWAIT), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    part(&e);
+}
+END_TEST
+
+static const struct suite_test tests[] = {
+    SUITE_TEST(filled_end_is_not_writable_until_drained),
+    SUITE_TEST(bytes_written_during_the_drain_are_kept),
+    SUITE_TEST(edge_takes_only_its_own_byte),
+};
+
+SUITE_MAIN("inject", tests)

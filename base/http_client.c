@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/addr.h"
@@ -69,6 +70,26 @@ static size_t on_data(char *data, size_t size, size_t count, void *self)
     return buf_error(to) < 0 ? 0 : size * count;
 }
 
+/** One line of the answer's head: keep the ETag, if it fits. */
+static size_t on_header(char *data, size_t size, size_t count, void *self)
+{
+    char *etag = self;
+    size_t len = size * count;
+    size_t at = 5;
+
+    if (len <= at || strncasecmp(data, "etag:", at) != 0)
+        return len;
+    while (at < len && data[at] == ' ')
+        at++;
+    while (len > at && (data[len - 1] == '\r' || data[len - 1] == '\n'))
+        len--;
+    if (len > at && len - at < HTTP_CLIENT_ETAG_CAP) {
+        memcpy(etag, data + at, len - at);
+        etag[len - at] = '\0';
+    }
+    return size * count;
+}
+
 static bool is_this_host(const char *host)
 {
     struct bytes text = bytes_of_str(host);
@@ -116,29 +137,36 @@ static void free_headers(const struct curl_api *c, struct curl_slist *list)
     c->curl_slist_free_all(list);
 }
 
+/** Add a header to @list (taken). NULL: no memory, and the list is gone. */
+static struct curl_slist *add_header(const struct curl_api *c, struct curl_slist *list,
+                                     const char *name, const char *value)
+{
+    struct curl_slist *more;
+    struct buf text;
+
+    if (list == NULL || value == NULL)
+        return list;
+    buf_init(&text, HEADER_MAX);
+    buf_printf(&text, "%s%s", name, value);
+    more = buf_error(&text) == 0 ? c->curl_slist_append(list, buf_text(&text)) : NULL;
+    if (more == NULL)
+        free_headers(c, list);
+    if (text.data != NULL)
+        wipe(text.data, text.cap);
+    buf_done(&text);
+    return more;
+}
+
 static struct curl_slist *make_headers(const struct curl_api *c,
                                        const struct http_client_request *req)
 {
     struct curl_slist *list = c->curl_slist_append(NULL, "Accept: application/json");
-    struct curl_slist *more;
-    struct buf text;
+    const char *etag = req->etag != NULL && req->etag[0] != '\0' ? req->etag : NULL;
 
-    if (list != NULL && req->body != NULL &&
-        (more = c->curl_slist_append(list, "Content-Type: application/json")) != NULL)
-        list = more;
-    if (list == NULL || req->bearer == NULL)
-        return list;
-    buf_init(&text, HEADER_MAX);
-    buf_printf(&text, "Authorization: Bearer %s", req->bearer);
-    more = buf_error(&text) == 0 ? c->curl_slist_append(list, buf_text(&text)) : NULL;
-    if (more == NULL) {
-        free_headers(c, list);
-        list = NULL;
-    }
-    if (text.data != NULL)
-        wipe(text.data, text.cap);
-    buf_done(&text);
-    return list;
+    list = add_header(c, list, "Content-Type: application/json", req->body != NULL ? "" : NULL);
+    list = add_header(c, list, "Authorization: Bearer ", req->bearer);
+    list = add_header(c, list, "If-None-Match: ", etag);
+    return add_header(c, list, "Idempotency-Key: ", req->idempotency_key);
 }
 
 static int perform(const struct curl_api *c, CURL *curl, const struct http_client_request *req,
@@ -152,7 +180,12 @@ static int perform(const struct curl_api *c, CURL *curl, const struct http_clien
     (void)c->curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, req->method);
     (void)c->curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)c->curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    (void)c->curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)HTTP_CLIENT_TIMEOUT_S);
+    (void)c->curl_easy_setopt(curl, CURLOPT_TIMEOUT,
+                              (long)(req->timeout_s > 0 ? req->timeout_s : HTTP_CLIENT_TIMEOUT_S));
+    if (req->etag != NULL) {
+        (void)c->curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+        (void)c->curl_easy_setopt(curl, CURLOPT_HEADERDATA, req->etag);
+    }
     (void)c->curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
     (void)c->curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     (void)c->curl_easy_setopt(curl, CURLOPT_WRITEDATA, ret_body);

@@ -13,6 +13,7 @@
 #include "base/why.h"
 
 #define HTTP_CLIENT_TIMEOUT_S 30
+#define HTTP_CLIENT_ETAG_CAP  80u
 
 struct http_client_request {
     const char *method;
@@ -21,6 +22,11 @@ struct http_client_request {
     const char *body;    /* JSON text; NULL: none */
     const char *ca_file; /* NULL: the system's */
     bool may_be_plain;   /* send the token over plain HTTP to other hosts than this one, too */
+    const char *idempotency_key; /* NULL: none */
+    unsigned timeout_s;          /* for the whole answer; 0: HTTP_CLIENT_TIMEOUT_S */
+    /** HTTP_CLIENT_ETAG_CAP bytes, or NULL. What is in it is sent as If-None-Match unless it is "";
+     * afterwards it holds the answer's ETag, or what it held when the answer has none. */
+    char *etag;
 };
 
 /**

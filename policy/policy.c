@@ -67,6 +67,14 @@ static void policy_done(struct policy *p)
     free(p->starts);
 }
 
+void policy_swap(struct policy *a, struct policy *b)
+{
+    struct policy kept = *a;
+
+    *a = *b;
+    *b = kept;
+}
+
 void policy_free(struct policy *p)
 {
     if (p == NULL)

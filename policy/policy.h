@@ -81,6 +81,9 @@ struct policy_answer {
 
 int policy_new(enum policy_mode mode, struct policy **ret) MUST_USE;
 void policy_free(struct policy *p);
+/** policy_swap() - The two change places, rules and modes: a new policy comes into force at once,
+ * wherever @a is borrowed. */
+void policy_swap(struct policy *a, struct policy *b);
 
 /**
  * policy_add_rule() - Add one rule in text form: `[SCHEME://]HOST:PORTS`.

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "gateway/follow.h"
 
 #define CONNS_MAX           FLOW_MAX
 #define CONNS_PER_PEER_MAX  8192u
@@ -33,12 +34,18 @@
 #define SWEEP_S             5
 #define RECEIVES_PER_WAKEUP 64
 
-/** What one peer uses now. */
+/** What one peer uses now, and, when we follow latticed, who it is. */
 struct peer {
     uint8_t key[WG_KEY_LEN];
     char text[WG_KEY_TEXT_CAP];
     unsigned conns;
     unsigned nats;
+    bool is_enrolled;
+    struct ip address;
+    char name[64];
+    char ns[64];
+    int64_t expires_s;
+    struct policy *policy; /* owned; NULL: our own policy alone decides */
     struct peer *chain;
 };
 
@@ -81,19 +88,28 @@ struct gateway {
     struct peer *peers[BUCKETS];
     unsigned peer_count;
     struct loop_timer sweep;
-    uint8_t key[16]; /* of the table's hash */
+    struct loop_timer expiry; /* of the enrolled peer that ends first */
+    struct follow *follow;    /* owned; NULL: peers are configured */
+    uint8_t key[16];          /* of the table's hash */
     uint8_t buffer[DGRAM_PAYLOAD_MAX];
 };
 
-static struct peer *peer_of(struct gateway *g, const uint8_t key[static WG_KEY_LEN])
+static struct peer **peer_slot(struct gateway *g, const uint8_t key[static WG_KEY_LEN])
 {
     /* Public keys of configured peers: nobody outside chooses them, so their bytes are hash enough.
      */
-    struct peer **head = &g->peers[load_le32(key) % BUCKETS];
-    struct peer *p = *head;
+    struct peer **at = &g->peers[load_le32(key) % BUCKETS];
 
-    while (p != NULL && memcmp(p->key, key, WG_KEY_LEN) != 0)
-        p = p->chain;
+    while (*at != NULL && memcmp((*at)->key, key, WG_KEY_LEN) != 0)
+        at = &(*at)->chain;
+    return at;
+}
+
+static struct peer *peer_of(struct gateway *g, const uint8_t key[static WG_KEY_LEN])
+{
+    struct peer **head = &g->peers[load_le32(key) % BUCKETS];
+    struct peer *p = *peer_slot(g, key);
+
     if (p != NULL || g->peer_count == PEERS_MAX)
         return p;
     p = calloc(1, sizeof(*p));
@@ -107,9 +123,37 @@ static struct peer *peer_of(struct gateway *g, const uint8_t key[static WG_KEY_L
     return p;
 }
 
+/** The agent behind the peer, for records; NULL: not known. */
+static const char *agent_of(const struct peer *p)
+{
+    return p->name[0] != '\0' ? p->name : NULL;
+}
+
 static const char *proto_name(enum policy_proto proto)
 {
     return policy_proto_name(proto);
+}
+
+static void decide_by(const struct policy *policy, const struct policy_request *request,
+                      struct policy_answer *ret)
+{
+    if (policy_decide(policy, request, ret) < 0)
+        *ret = (struct policy_answer){.reason = POLICY_FAILED};
+}
+
+/** Our own policy decides; about an enrolled peer its own must allow it as well, and ours bounds it
+ * only when it has rules. Returns the policy that the answer is from. */
+static const struct policy *decide(const struct gateway *g, const struct peer *peer,
+                                   const struct policy_request *request, struct policy_answer *ret)
+{
+    if (!peer->is_enrolled || policy_rule_count(g->policy) > 0)
+        decide_by(g->policy, request, ret);
+    else
+        *ret = (struct policy_answer){.verdict = VERDICT_ALLOW};
+    if (!peer->is_enrolled || ret->verdict != VERDICT_ALLOW)
+        return g->policy;
+    decide_by(peer->policy, request, ret);
+    return peer->policy;
 }
 
 /** Judge and record. Returns 0 to carry it, or -EACCES. @ret_rule: what decided. */
@@ -118,9 +162,12 @@ static int judge(struct gateway *g, enum policy_proto proto, const struct netsta
 {
     struct policy_request request = {.proto = proto, .dst = who->dst, .now = loop_now(g->loop)};
     struct policy_answer answer;
+    const struct policy *policy = decide(g, peer, &request, &answer);
     struct audit_record record = {.kind = AUDIT_DECISION,
                                   .wall_ns = wall_now_ns(),
-                                  .mode = policy_mode_name(policy_get_mode(g->policy)),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
+                                  .mode = policy_mode_name(policy_get_mode(policy)),
                                   .direction = "egress",
                                   .protocol = proto_name(proto),
                                   .src = who->src,
@@ -130,8 +177,6 @@ static int judge(struct gateway *g, enum policy_proto proto, const struct netsta
                                   .duration_ns = -1};
     bool allowed;
 
-    if (policy_decide(g->policy, &request, &answer) < 0)
-        answer = (struct policy_answer){.reason = POLICY_FAILED};
     allowed = answer.verdict == VERDICT_ALLOW;
     record.verdict = allowed ? "allow" : "drop";
     record.would_deny = answer.would_deny;
@@ -164,6 +209,8 @@ static void record_flow(struct gateway *g, enum policy_proto proto,
 {
     struct audit_record record = {.kind = AUDIT_FLOW,
                                   .wall_ns = wall_now_ns(),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
                                   .verdict = "allow",
                                   .direction = "egress",
                                   .protocol = proto_name(proto),
@@ -509,6 +556,143 @@ static void sweep(void *self, struct mono now)
         log_warn("no memory for a timer: idle exchanges are kept");
 }
 
+/* Enrolled peers */
+
+/** May the peer still do this? For what is open already; not recorded again. */
+static bool is_still_allowed(struct gateway *g, enum policy_proto proto, const struct peer *peer,
+                             const struct endpoint *dst)
+{
+    struct policy_request request = {.proto = proto, .dst = *dst, .now = loop_now(g->loop)};
+    struct policy_answer answer;
+
+    (void)decide(g, peer, &request, &answer);
+    return answer.verdict == VERDICT_ALLOW;
+}
+
+static void conn_cut(struct conn *c)
+{
+    if (c->watch.fd >= 0)
+        conn_refuse(c, -EACCES);
+    else
+        flow_abort(c->flow); /* conn_closed() does the rest */
+}
+
+/** End what the peer has open: all of it, or only what its policy does not allow any more. */
+static void cut(struct gateway *g, const struct peer *peer, bool everything)
+{
+    for (uint32_t i = 0; i < g->conn_touched && peer->conns > 0; i++) {
+        struct conn *c = &g->conns[i];
+
+        if (c->is_used && c->peer == peer &&
+            (everything || !is_still_allowed(g, POLICY_TCP, peer, &c->who.dst)))
+            conn_cut(c);
+    }
+    for (unsigned i = 0; i < BUCKETS && peer->nats > 0; i++)
+        for (struct nat *n = g->nats[i], *next; n != NULL; n = next) {
+            next = n->chain;
+            if (n->peer == peer &&
+                (everything || !is_still_allowed(g, POLICY_UDP, peer, &n->who.dst)))
+                nat_free(n);
+        }
+}
+
+static void arm_expiry(struct gateway *g)
+{
+    int64_t now_s = wall_now_ns() / NS_PER_S;
+    int64_t wait_s = 3600; /* the wall clock may be set: look now and then */
+    bool any = false;
+
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (const struct peer *p = g->peers[i]; p != NULL; p = p->chain) {
+            if (!p->is_enrolled || p->expires_s == INT64_MAX)
+                continue;
+            any = true;
+            if (p->expires_s - now_s < wait_s)
+                wait_s = p->expires_s > now_s ? p->expires_s - now_s : 0;
+        }
+    if (!any)
+        loop_timer_clear(g->loop, &g->expiry);
+    else if (loop_timer_set(g->loop, &g->expiry, mono_add_ms(loop_now(g->loop), wait_s * 1000)) < 0)
+        log_warn("no memory for a timer: expired peers end when latticed says so");
+}
+
+static void on_expiry(void *self, struct mono now)
+{
+    struct gateway *g = self;
+    int64_t now_s = wall_now_ns() / NS_PER_S;
+
+    (void)now;
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct peer *p = g->peers[i], *next; p != NULL; p = next) {
+            next = p->chain;
+            if (p->is_enrolled && p->expires_s <= now_s) {
+                log_info("a peer's identity has expired", F_STR("agent", p->name));
+                (void)gateway_peer_remove(g, p->key);
+            }
+        }
+    arm_expiry(g);
+}
+
+int gateway_peer_remove(struct gateway *g, const uint8_t public_key[static WG_KEY_LEN])
+{
+    struct peer **at = peer_slot(g, public_key);
+    struct peer *p = *at;
+
+    if (p == NULL || !p->is_enrolled)
+        return -ENOENT;
+    cut(g, p, /*everything=*/true); /* first, so that the peer's programs are told by a reset */
+    (void)!wg_peer_remove(netstack_wg(g->ns), p->key);
+    must(p->conns == 0 && p->nats == 0);
+    at = peer_slot(g, p->key);
+    *at = p->chain;
+    g->peer_count--;
+    policy_free(p->policy);
+    free(p);
+    return 0;
+}
+
+static int admit(struct gateway *g, const struct gateway_peer *peer)
+{
+    struct prefix own = {.ip = peer->address, .bits = (uint8_t)(ip_len(&peer->address) * 8)};
+    struct wg_peer_conf conf = {.allowed_ips = &own, .allowed_ip_count = 1};
+    struct wg_peer_id id;
+
+    memcpy(conf.public_key, peer->public_key, WG_KEY_LEN);
+    return wg_peer_add(netstack_wg(g->ns), &conf, &id);
+}
+
+int gateway_peer_set(struct gateway *g, const struct gateway_peer *peer)
+{
+    struct peer *p = *peer_slot(g, peer->public_key);
+    bool is_new = p == NULL || !p->is_enrolled;
+    int err = 0;
+
+    if (!is_new && !ip_equal(&p->address, &peer->address)) {
+        (void)gateway_peer_remove(g, peer->public_key);
+        is_new = true;
+    }
+    if (is_new) {
+        err = admit(g, peer);
+        if (err < 0)
+            return err;
+        p = peer_of(g, peer->public_key);
+        if (p == NULL) {
+            (void)!wg_peer_remove(netstack_wg(g->ns), peer->public_key);
+            return -ENOMEM;
+        }
+    }
+    p->is_enrolled = true;
+    p->address = peer->address;
+    memcpy(p->name, peer->name, sizeof(p->name));
+    memcpy(p->ns, peer->ns, sizeof(p->ns));
+    p->expires_s = peer->expires_s;
+    policy_free(p->policy);
+    p->policy = peer->policy;
+    cut(g, p, /*everything=*/false);
+    arm_expiry(g);
+    return 0;
+}
+
 static void peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN], enum wg_event event)
 {
     static const char *const texts[] = {
@@ -524,6 +708,14 @@ static void peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN], 
         return;
     wg_key_print(public_key, key);
     log_info(texts[event], F_STR("peer", key));
+}
+
+int gateway_follow(struct gateway *g, struct enroll *e, void (*lost)(void *self), void *self)
+{
+    struct follow_config config = {
+        .loop = g->loop, .gateway = g, .enroll = e, .lost = lost, .self = self};
+
+    return follow_new(&config, &g->follow);
 }
 
 int gateway_new(const struct gateway_config *config, struct gateway **ret, struct why *why)
@@ -545,6 +737,7 @@ int gateway_new(const struct gateway_config *config, struct gateway **ret, struc
     g->loop = config->loop;
     g->policy = config->policy;
     g->audit = config->audit;
+    g->expiry = (struct loop_timer){.expired = on_expiry, .self = g};
     rng.fill(rng.self, g->key, sizeof(g->key));
     g->conns = calloc(CONNS_MAX, sizeof(g->conns[0]));
     g->sweep = (struct loop_timer){.expired = sweep, .self = g};
@@ -576,7 +769,9 @@ void gateway_free(struct gateway *g)
 {
     if (g == NULL)
         return;
+    follow_free(g->follow);
     loop_timer_clear(g->loop, &g->sweep);
+    loop_timer_clear(g->loop, &g->expiry);
     for (unsigned i = 0; i < BUCKETS; i++) {
         while (g->nats[i] != NULL)
             nat_free(g->nats[i]);
@@ -589,6 +784,7 @@ void gateway_free(struct gateway *g)
     for (unsigned i = 0; i < BUCKETS; i++) {
         for (struct peer *p = g->peers[i], *next; p != NULL; p = next) {
             next = p->chain;
+            policy_free(p->policy);
             free(p);
         }
     }

@@ -35,6 +35,31 @@ struct gateway_usage {
     unsigned peers; /* that were seen */
 };
 void gateway_usage(const struct gateway *g, struct gateway_usage *ret);
+
+/** A peer that the control plane vouches for. */
+struct gateway_peer {
+    uint8_t public_key[WG_KEY_LEN];
+    struct ip address; /* inside the tunnel; it may send from nothing else */
+    char name[64];     /* of the agent, for records */
+    char ns[64];
+    int64_t expires_s;     /* seconds since 1970 UTC: then it is removed; INT64_MAX: never */
+    struct policy *policy; /* what it may reach, and nothing that the gateway's own policy forbids,
+                              if that has rules; taken on success */
+};
+/** gateway_peer_set() - Let the peer in, or hold it to its new policy: what that does not allow is
+ * cut. Errors: -EINVAL, -ENOSPC, -ENOMEM; nothing has changed then, but a peer that was known is
+ * gone. */
+int gateway_peer_set(struct gateway *g, const struct gateway_peer *peer) MUST_USE;
+/** gateway_peer_remove() - Cut everything that the peer has open, and know its key no more.
+ * -ENOENT. */
+int gateway_peer_remove(struct gateway *g, const uint8_t public_key[static WG_KEY_LEN]);
+
+struct enroll;
+/** gateway_follow() - Take the peers from latticed, as @e (borrowed) hands them on, from now on.
+ * @lost is called when nobody follows any more. */
+int gateway_follow(struct gateway *g, struct enroll *e, void (*lost)(void *self),
+                   void *self) MUST_USE;
+
 /** gateway_free() - Ends every flow. Accepts NULL. */
 void gateway_free(struct gateway *g);
 

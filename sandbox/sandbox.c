@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,19 +20,19 @@
 #include "base/own.h"
 #include "base/selfjail.h"
 #include "sandbox/dispatch.h"
+#include "sandbox/followed.h"
 #include "sandbox/judge.h"
-#include "sandbox/programs.h"
 #include "sandbox/resolver.h"
 #include "sandbox/spawn.h"
 
 #define LISTENER_EVENTS EPOLLIN
-#define DESCRIPTORS_MAX 65536u
+#define GRACE_MS        3000
 
 struct run {
     struct session session;
     struct spawned agent;
     bool has_agent;
-    bool has_agents;  /* session.agents was set up: at the first trapped call */
+    bool has_agents;  /* session.agents is set up: at the first trapped call */
     bool is_notified; /* the notification descriptor is watched */
     int signal_fd;
     sigset_t old_mask;
@@ -43,6 +42,9 @@ struct run {
     struct loop_watch audit_watch;
     int status; /* -1: still running */
     struct why *why;
+    struct followed *followed; /* NULL: not enrolled */
+    bool is_ended;             /* the identity has: the agent gets GRACE_MS to end itself */
+    struct loop_timer grace;
 };
 
 static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
@@ -68,16 +70,18 @@ static void on_notify(void *self, uint32_t events)
         return;
     }
     if (!r->has_agents) { /* only now, after its exec, may the agent be looked at */
-        s->agents_err = agents_init(&s->agents, r->agent.pid);
-        r->has_agents = true;
+        err = agents_init(&s->agents, r->agent.pid);
+        r->has_agents = err == 0;
+        if (err < 0) {
+            stop(r, why_set(r->why, SANDBOX_EXIT_FAILED,
+                            "the agent's memory cannot be read: %s; lattice needs a process to be "
+                            "allowed to trace its own children",
+                            strerror(-err)));
+            return;
+        }
     }
     err = dispatch_ready(s);
-    if (err < 0 && err == s->agents_err)
-        stop(r, why_set(r->why, SANDBOX_EXIT_FAILED,
-                        "the agent's memory cannot be read: %s; lattice needs a process to be "
-                        "allowed to trace its own children",
-                        strerror(-err)));
-    else if (err < 0)
+    if (err < 0)
         stop(r, why_set(r->why, SANDBOX_EXIT_FAILED, "system calls cannot be received any more: %s",
                         strerror(-err)));
 }
@@ -94,7 +98,7 @@ static void on_agent_event(void *self, uint32_t events)
             continue;
         if (why.text[0] != '\0')
             (void)why_set(r->why, 0, "%s", why.text);
-        stop(r, e.status);
+        stop(r, r->is_ended ? SANDBOX_EXIT_FAILED : e.status);
     }
 }
 
@@ -118,6 +122,52 @@ static void on_auditor(void *self, uint32_t events)
                     "the auditor has died; without a record nothing may happen"));
 }
 
+/* An enrolled sandbox */
+
+static void on_tunnel_up(void *self)
+{
+    struct run *r = self;
+
+    spawn_go(&r->agent);
+}
+
+static void on_grace_over(void *self, struct mono now)
+{
+    (void)now;
+    stop(self, SANDBOX_EXIT_FAILED);
+}
+
+/** Nothing leads out any more; what the agent still wants to put in order, it may. */
+static void on_identity_ended(void *self, const char *text)
+{
+    struct run *r = self;
+
+    r->is_ended = true;
+    (void)why_set(r->why, 0, "%s; its connections were cut and its program was ended", text);
+    log_error("the agent's identity has ended; its connections are cut", F_STR("why", text));
+    r->grace = (struct loop_timer){.expired = on_grace_over, .self = r};
+    if (spawn_signal(&r->agent, SIGTERM) < 0 ||
+        loop_timer_set(r->session.loop, &r->grace, mono_add_ms(mono_now(), GRACE_MS)) < 0)
+        stop(r, SANDBOX_EXIT_FAILED);
+}
+
+static void on_follow_failed(void *self, const char *text)
+{
+    struct run *r = self;
+
+    stop(r, why_set(r->why, SANDBOX_EXIT_FAILED, "%s", text));
+}
+
+static int start_following(struct run *r)
+{
+    const struct followed_events events = {
+        .up = on_tunnel_up, .ended = on_identity_ended, .failed = on_follow_failed, .self = r};
+
+    if (r->session.config->enroll == NULL)
+        return 0;
+    return followed_new(&r->session, &events, &r->followed, r->why);
+}
+
 static void on_peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN],
                           enum wg_event event)
 {
@@ -128,6 +178,8 @@ static void on_peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN
     switch (event) {
     case WG_EVENT_HANDSHAKE_DONE:
         r->session.handshakes++;
+        if (r->followed != NULL)
+            followed_tunnel_up(r->followed);
         log_info("tunnel: handshake completed", F_STR("peer", key));
         break;
     case WG_EVENT_HANDSHAKE_RETRY:
@@ -248,18 +300,6 @@ static int take_signals(struct run *r)
     return 0;
 }
 
-/** Connections and programs each need some. The agent has been forked and keeps what it was given.
- */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer at a time then, refused one by one */
-}
-
 static int start_agent(struct run *r)
 {
     struct session *s = &r->session;
@@ -274,10 +314,6 @@ static int start_agent(struct run *r)
     if (err < 0)
         return err;
     r->has_agent = true;
-    raise_descriptor_limit();
-    err = programs_new(s, r->agent.guardian_pid, &s->programs);
-    if (err < 0)
-        return why_set(r->why, err, "out of memory");
     err = notify_init(&s->notify, r->agent.notify_fd);
     return err < 0 ? why_set(r->why, err, "the kernel's user notification is not usable: %s",
                              strerror(-err))
@@ -325,10 +361,7 @@ static int start_audit(struct run *r)
     const struct audit_config config = {
         .path = s->config->audit_log,
         .identity = s->config->name,
-        .trace_id = s->config->trace_id,
-        .parent_span_id = s->config->parent_span_id,
         .echo_json = s->config->json,
-        .stream = s->config->stream,
     };
     int err = audit_start(&config, &s->audit, r->why);
 
@@ -369,6 +402,8 @@ static int start(struct run *r)
     if (err == 0)
         err = watch_all(r);
     if (err == 0)
+        err = start_following(r);
+    if (err == 0)
         err = jail(r);
     return err;
 }
@@ -405,8 +440,10 @@ static int end_audit(struct run *r)
 static void finish(struct run *r)
 {
     struct session *s = &r->session;
-    pid_t first = r->agent.pid;
 
+    followed_free(r->followed);
+    if (r->is_ended)
+        loop_timer_clear(s->loop, &r->grace);
     if (r->has_agent)
         spawn_done(&r->agent);
     if (s->held != NULL && s->sockets != NULL)
@@ -415,8 +452,6 @@ static void finish(struct run *r)
         loop_timer_clear(s->loop, &s->survey_timer);
     resolver_free(s->resolver);
     refusals_free(s->refusals);
-    programs_end(s->programs, first, r->status);
-    programs_free(s->programs);
     if (end_audit(r) < 0 && r->status != SANDBOX_EXIT_FAILED)
         r->status = why_set(r->why, SANDBOX_EXIT_FAILED, "records could not be written to %s",
                             s->config->audit_log);
@@ -455,7 +490,8 @@ int sandbox_run(const struct sandbox_config *config, struct why *why)
     r->why = why;
     err = start(r);
     if (err == 0) {
-        spawn_go(&r->agent);
+        if (r->followed == NULL) /* else as soon as its tunnel stands */
+            spawn_go(&r->agent);
         err = loop_run(r->session.loop);
         if (err < 0)
             stop(r, why_set(why, SANDBOX_EXIT_FAILED, "waiting failed: %s", strerror(-err)));

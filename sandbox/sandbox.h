@@ -11,6 +11,7 @@
 #include "audit/audit.h"
 #include "base/must.h"
 #include "base/why.h"
+#include "enroll/enroll.h"
 #include "netstack/netstack.h"
 #include "policy/policy.h"
 
@@ -22,17 +23,21 @@ struct sandbox_config {
     const char *name;
     char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     enum netstack_mode network;
-    const struct wg_conf *wg;          /* NETSTACK_TUNNEL */
-    struct policy *policy;             /* borrowed */
-    const char *audit_log;             /* path */
-    const char *trace_id;              /* the starter's trace; NULL: a new one */
-    const char *parent_span_id;        /* the starter's span that caused this; NULL: none */
-    const struct audit_stream *stream; /* where records are published, too; NULL: nowhere */
-    int cause_fd; /* borrowed, non-blocking; 0: none. The starter writes here on whose behalf its
-                     server works from now on: a span id and a newline, or a newline for nobody's */
+    const struct wg_conf *wg; /* NETSTACK_TUNNEL */
+    struct policy *policy;    /* borrowed; an enrolled sandbox's is replaced as latticed says */
+    const char *audit_log;    /* path */
     bool verbose;
     bool json; /* messages and refusals as JSON lines */
+
+    struct enroll *enroll;      /* borrowed; whom to follow, ready; NULL: not enrolled */
+    int64_t expires_s;          /* enrolled: the end of the identity, as it is now */
+    const struct policy *local; /* enrolled: its deny rules hold whatever latticed says; or NULL */
 };
+
+/** sandbox_identity_policy() - The policy of an enrolled sandbox: what the identity may reach, the
+ * gateway's own door to latticed, less what the deny rules of @local take away. */
+int sandbox_identity_policy(const struct enroll_identity *id, const struct policy *local,
+                            struct policy **ret, struct why *why) MUST_USE;
 
 /**
  * sandbox_run() - Start the agent, supervise it until its first process ends, end what it left.

@@ -113,6 +113,22 @@ static void on_connecting_end(void *self, uint32_t events)
     fail(s, v, -ECONNRESET);
 }
 
+void tcp_cut(struct session *s, struct vsock *v)
+{
+    struct flow *f = v->flow;
+    bool was_told = v->state != VSOCK_CONNECTING || v->is_flow_open;
+
+    if (f == NULL)
+        return;
+    if (was_told) {
+        flow_abort(f); /* closed() does the rest */
+        return;
+    }
+    v->flow = NULL;
+    flow_abort(f); /* not opened yet: no event comes */
+    fail(s, v, -ECONNRESET);
+}
+
 /* Joining */
 
 static int join(struct session *s, struct trap *t)

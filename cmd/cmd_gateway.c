@@ -18,6 +18,8 @@
 #include "base/own.h"
 #include "cmd/cli.h"
 #include "cmd/commands.h"
+#include "cmd/enroll_options.h"
+#include "cmd/gateway_conf.h"
 #include "gateway/gateway.h"
 
 #define EXIT_OWN_FAILURE 125
@@ -33,11 +35,20 @@ enum {
     OPT_NAME,
     OPT_VERBOSE,
     OPT_JSON,
-    OPT_READY_FD
+    OPT_READY_FD,
+    OPT_SERVER_URL,
+    OPT_TOKEN,
+    OPT_TOKEN_FILE,
+    OPT_CA_FILE,
+    OPT_INSECURE_HTTP,
+    OPT_ENDPOINT,
+    OPT_PORT
 };
 
 static const struct cli_option options[] = {
-    [OPT_WG] = {"wg", "FILE", "The tunnel: a wg-quick configuration. Required."},
+    [OPT_WG] = {"wg", "FILE",
+                "The tunnel: a wg-quick configuration. Required, unless latticed is followed:\n"
+                "then one is made, with a fresh key, in $LATTICE_CONFIG_DIR/gateway.conf."},
     [OPT_POLICY] = {"policy", "FILE", "Rules and mode from a policy file."},
     [OPT_ALLOW] = {"allow", "RULE", "Allow a destination, e.g. 10.0.0.0/8:443; may be repeated."},
     [OPT_DENY] = {"deny", "RULE", "Deny a destination; deny wins."},
@@ -49,18 +60,31 @@ static const struct cli_option options[] = {
     [OPT_JSON] = {"json", NULL, "Records as JSON lines on standard error, too."},
     [OPT_READY_FD] = {"ready-fd", "N",
                       "Write the UDP port and a newline to this descriptor when ready."},
+    [OPT_SERVER_URL] = {"server-url", "URL",
+                        "Take the peers from the latticed at this address, live: each may reach\n"
+                        "what its agent's identity allows, as long as that lives."},
+    [OPT_TOKEN] = {"token", "TOKEN", "The gateway's token; it is erased from the command line."},
+    [OPT_TOKEN_FILE] = {"token-file", "FILE",
+                        "File that holds it: gateway-token in latticed's data directory."},
+    [OPT_CA_FILE] = {"ca-file", "FILE", ENROLL_OPTION_HELP_CA},
+    [OPT_INSECURE_HTTP] = {"insecure-http", NULL, ENROLL_OPTION_HELP_PLAIN},
+    [OPT_ENDPOINT] = {"endpoint", "ADDRESS[:PORT]",
+                      "Where agents reach this gateway (default: the address from which it\n"
+                      "reaches latticed, and its own port)."},
+    [OPT_PORT] = {"port", "N", "The UDP port (default: the file's, or any that is free)."},
 };
 
 static const struct cli_command command = {
     .path = "lattice gateway",
-    .synopsis = "--wg FILE [OPTIONS]",
+    .synopsis = "(--wg FILE | --server-url URL --token-file FILE) [OPTIONS]",
     .summary = "Terminate WireGuard tunnels without privilege, and carry what peers open to the\n"
                "destinations that this gateway's own policy allows.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .more = "Rules: [tcp://|udp://]HOST:PORTS, HOST an address, a prefix, [IPv6] or *; PORTS a "
             "number, a\n"
-            "range or *. Without a rule nothing is allowed.\n",
+            "range or *. Without a rule nothing is allowed; with --server-url the identities' own\n"
+            "lists decide, and rules given here bound them all.\n",
     .usage_status = EXIT_OWN_FAILURE,
 };
 
@@ -74,6 +98,9 @@ struct setup {
     bool verbose;
     bool json;
     int ready_fd; /* -1: none */
+    struct enroll_options enroll;
+    const char *endpoint; /* NULL: found out */
+    uint16_t port;        /* 0: as the file says */
 };
 
 /** Print what a person must mend. */
@@ -94,6 +121,39 @@ static int parse_fd(const char *text)
     errno = 0;
     n = strtol(text, &end, 10);
     return errno != 0 || end == text || *end != '\0' || n < 0 || n > INT_MAX ? -1 : (int)n;
+}
+
+/** Apply an option about latticed. */
+static int apply_enroll(struct setup *s, int option, const char *value)
+{
+    struct why why = {0};
+
+    switch (option) {
+    case OPT_SERVER_URL:
+        s->enroll.server.url = value;
+        break;
+    case OPT_TOKEN:
+        return enroll_options_token(&s->enroll, value, &why) < 0 ? fail(&why) : 0;
+    case OPT_TOKEN_FILE:
+        s->enroll.token_file = value;
+        break;
+    case OPT_CA_FILE:
+        s->enroll.server.ca_file = value;
+        break;
+    case OPT_INSECURE_HTTP:
+        s->enroll.server.may_be_plain = true;
+        break;
+    case OPT_ENDPOINT:
+        s->endpoint = value;
+        break;
+    case OPT_PORT:
+        if (port_parse(bytes_of_str(value), &s->port) < 0 || s->port == 0)
+            return cli_usage_error(&command, "--port %s: 1 to 65535, expected", value);
+        break;
+    default:
+        break;
+    }
+    return 0;
 }
 
 /** Apply one option. Returns 0, or the exit status of a refusal. */
@@ -140,7 +200,7 @@ static int apply(struct setup *s, int option, const char *value)
             return cli_usage_error(&command, "--ready-fd %s: expected a descriptor number", value);
         break;
     default:
-        break;
+        return apply_enroll(s, option, value);
     }
     return err < 0 ? fail(&why) : 0;
 }
@@ -224,7 +284,8 @@ static int run(const struct setup *s, struct stop *stop, struct audit *audit,
         fprintf(stderr, "lattice gateway: the log cannot be written: %s\n", strerror(-err));
         return EXIT_OWN_FAILURE;
     }
-    if (policy_rule_count(s->policy) == 0 && s->mode == POLICY_ENFORCE)
+    if (policy_rule_count(s->policy) == 0 && s->mode == POLICY_ENFORCE &&
+        s->enroll.server.url == NULL)
         fprintf(stderr, "lattice gateway: no rule allows anything; see --allow\n");
     if (tell_ready(s, gateway_port(gateway)) < 0)
         return EXIT_OWN_FAILURE;
@@ -247,9 +308,37 @@ static int watch_ends(struct stop *stop, struct audit *audit, int signal_fd)
     return err < 0 ? err : loop_watch(stop->loop, &stop->auditor, EPOLLIN | EPOLLRDHUP);
 }
 
+static void stop_unfollowed(void *self)
+{
+    struct stop *s = self;
+
+    fprintf(stderr, "lattice gateway: the process that follows latticed is gone; nobody would hear "
+                    "of a revocation\n");
+    s->status = EXIT_OWN_FAILURE;
+    loop_stop(s->loop);
+}
+
+/** Let the agents know where we are, and take them as peers. */
+static int follow(const struct setup *s, struct stop *stop, struct enroll *enroll,
+                  const struct wg_conf *conf, struct gateway *gateway, struct why *why)
+{
+    uint8_t public_key[WG_KEY_LEN];
+    struct endpoint where;
+    int err = gateway_endpoint(&s->enroll.server, s->endpoint, gateway_port(gateway), &where, why);
+
+    if (err < 0)
+        return err;
+    if (wg_key_public(conf->private_key, public_key) < 0)
+        return why_set(why, -EINVAL, "the private key has no public one");
+    err = enroll_announce(enroll, public_key, &where);
+    if (err == 0)
+        err = gateway_follow(gateway, enroll, stop_unfollowed, stop);
+    return err < 0 ? why_set(why, err, "latticed cannot be followed: %s", strerror(-err)) : 0;
+}
+
 /** With auditor and configuration at hand: make the gateway, run it, take it down in order. */
 static int serve(const struct setup *s, const struct wg_conf *conf, struct audit *audit,
-                 int signal_fd)
+                 struct enroll *enroll, int signal_fd)
 {
     struct stop stop = {0};
     struct gateway_config config = {.wg = conf, .policy = s->policy, .audit = audit};
@@ -263,7 +352,11 @@ static int serve(const struct setup *s, const struct wg_conf *conf, struct audit
         return fail(&why);
     }
     config.loop = stop.loop;
-    status = gateway_new(&config, &gateway, &why) < 0 ? fail(&why) : run(s, &stop, audit, gateway);
+    if (gateway_new(&config, &gateway, &why) < 0 ||
+        (enroll != NULL && follow(s, &stop, enroll, conf, gateway, &why) < 0))
+        status = fail(&why);
+    else
+        status = run(s, &stop, audit, gateway);
     gateway_free(gateway);
     if (gateway != NULL && stop.status == 0 && emit_lifecycle(audit, s, AUDIT_STOP, status) < 0)
         status = EXIT_OWN_FAILURE;
@@ -273,9 +366,37 @@ static int serve(const struct setup *s, const struct wg_conf *conf, struct audit
     return status;
 }
 
+static int load_conf(const struct setup *s, struct wg_conf *ret, struct why *why)
+{
+    int err = s->wg_path != NULL ? wg_conf_load(s->wg_path, ret, why) : gateway_conf_own(ret, why);
+
+    if (err == 0 && s->port != 0)
+        ret->listen_port = s->port;
+    return err;
+}
+
+/** Fork the follower, before anything else that is secret is in use. */
+static int start_follower(struct setup *s, struct enroll **ret, struct why *why)
+{
+    struct enroll_gateway_config config = {.server = s->enroll.server, .token = s->enroll.token};
+    int err;
+
+    if (s->enroll.server.url == NULL)
+        return 0;
+    err = enroll_options_finish(&s->enroll, why);
+    if (err == 0 && s->enroll.token[0] == '\0')
+        err = why_set(why, -EINVAL,
+                      "--server-url needs the gateway's token: --token-file DATA/gateway-token");
+    if (err == 0)
+        err = enroll_gateway_start(&config, ret, why);
+    enroll_options_done(&s->enroll);
+    return err;
+}
+
 static int start(struct setup *s)
 {
     struct wg_conf conf = {0};
+    struct enroll *enroll = NULL;
     auto_free char *path = malloc(PATH_MAX);
     struct audit_config audit_config = {
         .path = s->audit_path, .identity = s->name, .echo_json = s->json};
@@ -302,17 +423,22 @@ static int start(struct setup *s)
         (void)why_set(&why, -errno, "signals: %s", strerror(errno));
         return fail(&why);
     }
-    if (audit_start(&audit_config, &audit, &why) < 0) /* before anything secret is loaded */
+    if (start_follower(s, &enroll, &why) < 0)
         return fail(&why);
-    if (wg_conf_load(s->wg_path, &conf, &why) < 0) {
+    if (audit_start(&audit_config, &audit, &why) < 0) { /* before anything secret is loaded */
+        enroll_stop(enroll);
+        return fail(&why);
+    }
+    if (load_conf(s, &conf, &why) < 0) {
         status = fail(&why);
     } else {
         for (unsigned i = 0; i < conf.warning_count; i++)
             fprintf(stderr, "lattice gateway: %s\n", conf.warnings[i]);
         raise_descriptor_limit();
-        status = serve(s, &conf, audit, signal_fd);
+        status = serve(s, &conf, audit, enroll, signal_fd);
     }
     wg_conf_done(&conf);
+    enroll_stop(enroll);
     if (audit_stop(audit) < 0) {
         fprintf(stderr, "lattice gateway: records could not be written to %s\n", audit_config.path);
         status = EXIT_OWN_FAILURE;
@@ -337,8 +463,8 @@ int cmd_gateway(int argc, char **argv)
         status = parser.status;
     else if (status == 0 && parser.index < argc)
         status = cli_usage_error(&command, "unexpected argument: %s", argv[parser.index]);
-    else if (status == 0 && s.wg_path == NULL)
-        status = cli_usage_error(&command, "--wg FILE is required");
+    else if (status == 0 && s.wg_path == NULL && s.enroll.server.url == NULL)
+        status = cli_usage_error(&command, "--wg FILE or --server-url URL is required");
     else if (status == 0) {
         log_setup("lattice gateway", s.verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, s.json);
         status = start(&s);

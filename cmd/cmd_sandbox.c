@@ -7,7 +7,6 @@
 #include "cmd/commands.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +16,12 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "cmd/cli.h"
-#include "cmd/nats_options.h"
+#include "cmd/enroll_options.h"
 #include "sandbox/sandbox.h"
 
 #define SANDBOX_NAME_MAX 64
 #define PATH_CAP         4096
+#define RENEW_MAX_S      840 /* a token lives 900 s */
 
 enum {
     OPT_NAME,
@@ -34,13 +34,12 @@ enum {
     OPT_ENFORCE,
     OPT_AUDIT,
     OPT_AUDIT_LOG,
-    OPT_TRACE_ID,
-    OPT_PARENT_SPAN,
-    OPT_CAUSE_FD,
-    OPT_NATS,
-    OPT_NATS_CREDS,
-    OPT_NATS_CA,
-    OPT_NATS_WORKSPACE,
+    OPT_SERVER_URL,
+    OPT_TOKEN,
+    OPT_TOKEN_FILE,
+    OPT_RENEW,
+    OPT_CA_FILE,
+    OPT_INSECURE_HTTP,
     OPT_VERBOSE,
     OPT_JSON,
     OPT_COUNT,
@@ -61,17 +60,17 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_AUDIT] = {"audit", NULL, "Let it pass, and record what would have been refused."},
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
                        "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
-    [OPT_TRACE_ID] = {"trace-id", "UUID",
-                      "The trace that the records belong to (default: a new one)."},
-    [OPT_PARENT_SPAN] = {"parent-span", "HEX",
-                         "The span of the starter that the sandbox is part of."},
-    [OPT_CAUSE_FD] = {"cause-fd", "N",
-                      "Descriptor on which the starter names the span that it works for, line by\n"
-                      "line: what happens meanwhile belongs to that span."},
-    [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
-    [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
-    [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
-    [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
+    [OPT_SERVER_URL] =
+        {"server-url", "URL",
+         "Be the agent NAME of the latticed at this address: its identity says what\n"
+         "may be reached, its gateway is the only way out. Needs --name."},
+    [OPT_TOKEN] = {"token", "TOKEN",
+                   "One-time enrolment token, for the first start; later ones use what is kept\n"
+                   "in $LATTICE_CONFIG_DIR. It is erased from the command line."},
+    [OPT_TOKEN_FILE] = {"token-file", "FILE", "File that holds the token."},
+    [OPT_RENEW] = {"renew", "SECONDS", "How often the agent's token is renewed (default: 600)."},
+    [OPT_CA_FILE] = {"ca-file", "FILE", ENROLL_OPTION_HELP_CA},
+    [OPT_INSECURE_HTTP] = {"insecure-http", NULL, ENROLL_OPTION_HELP_PLAIN},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
     [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
 };
@@ -100,18 +99,17 @@ struct request {
     const char *name;
     const char *wg_path;
     const char *audit_log;
-    const char *trace_id;
-    const char *parent_span;
-    int cause_fd; /* 0: none */
-    struct nats_options nats;
     bool is_direct;
     bool is_offline;
     bool is_enforce;
     bool is_audit;
     bool is_verbose;
     bool is_json;
+    bool has_allow;        /* --allow or --policy was given */
     struct policy *policy; /* owned */
     char *const *argv;     /* borrowed */
+    struct enroll_options enroll;
+    uint16_t renew_s; /* 0: the default */
 };
 
 static int fail(const struct why *why)
@@ -148,34 +146,41 @@ static int load_policy(struct request *r, const char *path)
 
     if (policy_load(r->policy, path, &mode, &why) < 0)
         return fail(&why);
+    r->has_allow = true;
     policy_set_mode(r->policy, mode);
     return 0;
 }
 
-/** Take an option about where records belong or go. */
-static int take_audit_option(struct request *r, int option, const char *value)
+/** Take an option about latticed. */
+static int take_enroll_option(struct request *r, int option, const char *value)
 {
-    const char **const texts[] = {
-        [OPT_AUDIT_LOG] = &r->audit_log,           [OPT_TRACE_ID] = &r->trace_id,
-        [OPT_PARENT_SPAN] = &r->parent_span,       [OPT_NATS] = &r->nats.url,
-        [OPT_NATS_CREDS] = &r->nats.creds,         [OPT_NATS_CA] = &r->nats.ca,
-        [OPT_NATS_WORKSPACE] = &r->nats.workspace,
-    };
-    uint16_t number;
-    int flags;
+    struct why why = {0};
 
-    if (option != OPT_CAUSE_FD) {
-        *texts[option] = value;
+    switch (option) {
+    case OPT_SERVER_URL:
+        r->enroll.server.url = value;
+        return 0;
+    case OPT_TOKEN:
+        return enroll_options_token(&r->enroll, value, &why) < 0
+                   ? cli_usage_error(&command, "--token: %s", why.text)
+                   : 0;
+    case OPT_TOKEN_FILE:
+        r->enroll.token_file = value;
+        return 0;
+    case OPT_RENEW:
+        if (port_parse(bytes_of_str(value), &r->renew_s) < 0 || r->renew_s == 0 ||
+            r->renew_s > RENEW_MAX_S)
+            return cli_usage_error(&command, "--renew %s: 1 to %d seconds, expected", value,
+                                   RENEW_MAX_S);
+        return 0;
+    case OPT_CA_FILE:
+        r->enroll.server.ca_file = value;
+        return 0;
+    default:
+        must(option == OPT_INSECURE_HTTP);
+        r->enroll.server.may_be_plain = true;
         return 0;
     }
-    if (port_parse(bytes_of_str(value), &number) < 0 || number <= STDERR_FILENO)
-        return cli_usage_error(&command, "--cause-fd '%s': a descriptor above 2 expected", value);
-    r->cause_fd = number;
-    flags = fcntl(r->cause_fd, F_GETFL);
-    if (flags < 0 || fcntl(r->cause_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-        fcntl(r->cause_fd, F_SETFD, FD_CLOEXEC) < 0)
-        return cli_usage_error(&command, "--cause-fd %s: %s", value, strerror(errno));
-    return 0;
 }
 
 /** Take one option. Returns 0, or the exit status of a usage error. */
@@ -200,6 +205,7 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_POLICY:
         return load_policy(r, value);
     case OPT_ALLOW:
+        r->has_allow = true;
         return add_rule(r, POLICY_RULE_ALLOW, value);
     case OPT_DENY:
         return add_rule(r, POLICY_RULE_DENY, value);
@@ -210,14 +216,15 @@ static int take_option(struct request *r, int option, const char *value)
         r->is_audit = true;
         return 0;
     case OPT_AUDIT_LOG:
-    case OPT_TRACE_ID:
-    case OPT_PARENT_SPAN:
-    case OPT_CAUSE_FD:
-    case OPT_NATS:
-    case OPT_NATS_CREDS:
-    case OPT_NATS_CA:
-    case OPT_NATS_WORKSPACE:
-        return take_audit_option(r, option, value);
+        r->audit_log = value;
+        return 0;
+    case OPT_SERVER_URL:
+    case OPT_TOKEN:
+    case OPT_TOKEN_FILE:
+    case OPT_RENEW:
+    case OPT_CA_FILE:
+    case OPT_INSECURE_HTTP:
+        return take_enroll_option(r, option, value);
     case OPT_VERBOSE:
         r->is_verbose = true;
         return 0;
@@ -234,6 +241,12 @@ static int check_options(struct request *r)
         return cli_usage_error(&command, "--wg, --direct and --offline exclude each other");
     if (r->is_enforce && r->is_audit)
         return cli_usage_error(&command, "--enforce and --audit exclude each other");
+    if (r->enroll.server.url != NULL && (r->wg_path != NULL || r->is_direct || r->is_offline ||
+                                         r->is_enforce || r->is_audit || r->has_allow))
+        return cli_usage_error(&command, "with --server-url the agent's identity decides about the "
+                                         "tunnel, rules and mode; only --deny goes with it");
+    if (r->enroll.server.url != NULL && r->name == NULL)
+        return cli_usage_error(&command, "--server-url needs the agent's --name");
     if (r->is_enforce || r->is_audit)
         policy_set_mode(r->policy, r->is_audit ? POLICY_AUDIT : POLICY_ENFORCE);
     return 0;
@@ -297,6 +310,103 @@ static int load_wg(const char *path, struct wg_conf *conf, struct why *why)
     return resolve_endpoints(conf, path, why);
 }
 
+/* An enrolled sandbox */
+
+/** The one tunnel that the identity has: through the gateway that latticed named. */
+static int make_wg(const struct enroll_agent *a, struct wg_conf *ret, struct why *why)
+{
+    struct wg_peer_conf *gateway = calloc(1, sizeof(*gateway));
+    struct prefix *all = calloc(2, sizeof(*all));
+
+    if (gateway == NULL || all == NULL) {
+        free(gateway);
+        free(all);
+        return why_set(why, -ENOMEM, "out of memory");
+    }
+    all[0] = (struct prefix){.ip = ip_any(IP_V4)};
+    all[1] = (struct prefix){.ip = ip_any(IP_V6)};
+    *gateway = (struct wg_peer_conf){
+        .has_endpoint = true, .endpoint = a->gateway, .allowed_ips = all, .allowed_ip_count = 2};
+    memcpy(gateway->public_key, a->gateway_key, WG_KEY_LEN);
+    *ret = (struct wg_conf){.peers = gateway, .peer_count = 1, .address_count = 1};
+    memcpy(ret->private_key, a->private_key, WG_KEY_LEN);
+    ret->addresses[0] = (struct prefix){.ip = a->identity.address,
+                                        .bits = (uint8_t)(8 * ip_len(&a->identity.address))};
+    if (ip_parse(bytes_of_str(ENROLL_GATEWAY_IP), &ret->dns[0]) == 0)
+        ret->dns_count = 1;
+    return 0;
+}
+
+/** The agent finds its token, and who it is, by its environment. */
+static int tell_agent(const struct enroll_agent *a, struct why *why)
+{
+    if (setenv("LATTICE_TOKEN_FILE", a->token_file, 1) < 0 ||
+        setenv("LATTICE_SERVER_URL", "http://" ENROLL_GATEWAY_IP, 1) < 0 ||
+        setenv("LATTICE_SANDBOX_NAME", a->identity.name, 1) < 0)
+        return why_set(why, -ENOMEM, "out of memory");
+    return 0;
+}
+
+/** With the identity at hand: fill in what the sandbox needs. */
+static int use_identity(struct request *r, const struct enroll_agent *a,
+                        struct sandbox_config *config, struct wg_conf *ret_wg,
+                        struct policy **ret_policy, struct why *why)
+{
+    int err = make_wg(a, ret_wg, why);
+
+    if (err == 0)
+        err = tell_agent(a, why);
+    if (err == 0)
+        err = sandbox_identity_policy(&a->identity, r->policy, ret_policy, why);
+    config->expires_s = a->identity.expires_s;
+    config->local = r->policy;
+    config->policy = *ret_policy;
+    config->network = NETSTACK_TUNNEL;
+    config->wg = ret_wg;
+    return err;
+}
+
+/** Enrol or resume. On success @ret follows latticed, and @ret_agent says who we are. */
+static int enter(struct request *r, struct enroll_agent *ret_agent, struct enroll **ret,
+                 struct why *why)
+{
+    struct enroll_agent_config c = {.server = r->enroll.server,
+                                    .keys = enroll_wg_keys,
+                                    .name = r->name,
+                                    .token = r->enroll.token,
+                                    .renew_s = r->renew_s};
+    int err = enroll_options_finish(&r->enroll, why);
+
+    if (err == 0)
+        err = enroll_agent_start(&c, ret, why);
+    enroll_options_done(&r->enroll);
+    return err < 0 ? err : enroll_agent_ready(*ret, &enroll_wg_keys, ret_agent, why);
+}
+
+/** Run an enrolled sandbox. @wg: filled in here. */
+static int run_enrolled(struct request *r, struct sandbox_config *config, struct wg_conf *wg,
+                        struct why *why)
+{
+    struct enroll_agent *agent = calloc(1, sizeof(*agent));
+    struct enroll *enroll = NULL;
+    struct policy *policy = NULL;
+    int status = SANDBOX_EXIT_FAILED;
+    int err =
+        agent == NULL ? why_set(why, -ENOMEM, "out of memory") : enter(r, agent, &enroll, why);
+
+    if (err == 0)
+        err = use_identity(r, agent, config, wg, &policy, why);
+    config->enroll = enroll;
+    if (agent != NULL)
+        enroll_agent_done(agent);
+    free(agent);
+    if (err == 0)
+        status = sandbox_run(config, why);
+    enroll_stop(enroll);
+    policy_free(policy);
+    return status;
+}
+
 static void default_name(const char *program, char ret[static SANDBOX_NAME_MAX + 1])
 {
     const char *slash = strrchr(program, '/');
@@ -319,9 +429,7 @@ static int run(struct request *r)
     char name[SANDBOX_NAME_MAX + 1];
     char audit_log[PATH_CAP];
     struct wg_conf wg = {0};
-    struct audit_stream stream;
     struct why why = {0};
-    int has_no_stream;
     int status = 0;
 
     if (shell_argv[0] == NULL || shell_argv[0][0] == '\0')
@@ -340,8 +448,7 @@ static int run(struct request *r)
         }
         r->audit_log = audit_log;
     }
-    has_no_stream = nats_options_stream(&r->nats, &stream, &why);
-    if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
+    if (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0) {
         status = fail(&why);
     } else {
         struct sandbox_config config = {
@@ -353,19 +460,15 @@ static int run(struct request *r)
             .wg = r->wg_path != NULL ? &wg : NULL,
             .policy = r->policy,
             .audit_log = r->audit_log,
-            .trace_id = r->trace_id,
-            .parent_span_id = r->parent_span,
-            .cause_fd = r->cause_fd,
-            .stream = has_no_stream == 0 ? &stream : NULL,
             .verbose = r->is_verbose,
             .json = r->is_json,
         };
 
-        status = sandbox_run(&config, &why);
+        status = r->enroll.server.url != NULL ? run_enrolled(r, &config, &wg, &why)
+                                              : sandbox_run(&config, &why);
         if (why.text[0] != '\0')
             (void)fail(&why);
     }
-    nats_options_done(&r->nats);
     wg_conf_done(&wg);
     return status;
 }

@@ -70,7 +70,6 @@ static void write_problem(struct call *call, struct buf *to)
     json_put_u64(&j, "status", call->status);
     json_put_str(&j, "detail", call->detail);
     json_put_str(&j, "requestId", id);
-    json_put_str(&j, "traceId", call->trace_id[0] != '\0' ? call->trace_id : NULL);
     json_put_u64(&j, "code", call->status); /* the original system's envelope */
     json_put_str(&j, "msg", call->detail);
     if (call->status == 401)

@@ -42,8 +42,6 @@ static const struct route {
     {"GET", ISO "/self", ROLE_AGENT, 0, agents_self, {"wait"}},
     {"POST", ISO "/delegate", ROLE_AGENT, HAS_BODY | WRITES | CREATES, agents_delegate, {0}},
     {"POST", API "/agents/tools/call", ROLE_AGENT, HAS_BODY, tools_call, {0}},
-    {"GET", API "/ai/tools", ROLE_AGENT | ROLE_ADMIN, 0, tools_list, {"workspaceId"}},
-    {"POST", API "/ai/tools/call", ROLE_ADMIN, HAS_BODY, tools_call_as_human, {0}},
     {"GET",
      ISO "/audit/traces",
      ROLE_ADMIN,

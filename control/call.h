@@ -84,7 +84,6 @@ struct call {
     struct json_out j;     /* writes to data */
     const char *type;      /* not NULL: data is sent as it is, with this type */
     char detail[CALL_DETAIL_MAX];
-    char trace_id[AUDIT_TRACE_CAP]; /* of a tool call, for its problem body; "": none */
     char etag[32];
     const char *allow; /* 405 */
     bool is_kept;      /* answered later */
@@ -172,8 +171,6 @@ void tokens_create(struct call *call);
 void tokens_list(struct call *call);
 void tokens_remove(struct call *call);
 void tools_call(struct call *call);
-void tools_call_as_human(struct call *call);
-void tools_list(struct call *call);
 void peers_list(struct call *call);
 void peers_announce(struct call *call);
 void traces_list(struct call *call);

@@ -16,15 +16,6 @@
 
 #include "control/store_sql.h"
 
-#define HISTORY_INTO                                                                               \
-    "epoch, at_s, cause, ns, name, parent, depth, phase, tools, namespaces, destinations, "        \
-    "sandbox,"                                                                                     \
-    " enforcement, audit_level, expires_s, address, created_s, ended_s"
-#define HISTORY_FROM(row)                                                                          \
-    row "ns, " row "name, " row "parent, " row "depth, " row "phase, " row "tools, " row           \
-        "namespaces, " row "destinations, " row "sandbox, " row "enforcement, " row                \
-        "audit_level, " row "expires_s, " row "address, " row "created_s, " row "ended_s"
-
 /* Schema by steps: step n brings user_version from n to n+1. Never edit a step that was released.
  */
 static const char *const migrations[] = {
@@ -61,28 +52,6 @@ static const char *const migrations[] = {
     "CREATE TABLE requests("
     "  who TEXT NOT NULL, key TEXT NOT NULL, hash BLOB NOT NULL, created_s INTEGER NOT NULL,"
     "  PRIMARY KEY(who, key)) STRICT, WITHOUT ROWID;",
-    /* 2: what was, for snapshots. The epoch is raised after the change, hence + 1. */
-    "CREATE TABLE history("
-    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL, at_s INTEGER NOT NULL,"
-    "  cause TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL,"
-    "  depth INTEGER NOT NULL, phase TEXT NOT NULL, tools TEXT NOT NULL,"
-    "  namespaces TEXT NOT NULL, destinations TEXT NOT NULL, sandbox TEXT NOT NULL,"
-    "  enforcement TEXT NOT NULL, audit_level TEXT NOT NULL, expires_s INTEGER NOT NULL,"
-    "  address INTEGER NOT NULL, created_s INTEGER NOT NULL, ended_s INTEGER NOT NULL) STRICT;"
-    "CREATE INDEX history_agent ON history(ns, name, seq);"
-    "CREATE INDEX history_epoch ON history(ns, epoch);"
-    "CREATE INDEX history_time ON history(at_s);"
-    "INSERT INTO history(" HISTORY_INTO ") SELECT value, unixepoch(), 'enrolled', " HISTORY_FROM(
-        "") " FROM agents, meta WHERE key = 'epoch' AND phase = 'Active';"
-            "CREATE TRIGGER agents_begun AFTER INSERT ON agents BEGIN"
-            "  INSERT INTO history(" HISTORY_INTO
-            ") SELECT value + 1, unixepoch(), 'enrolled'," HISTORY_FROM(
-                "NEW.") " FROM meta WHERE key = 'epoch'; END;"
-                        "CREATE TRIGGER agents_changed AFTER UPDATE OF phase, refresh_hash ON "
-                        "agents BEGIN"
-                        "  INSERT INTO history(" HISTORY_INTO ") SELECT value + 1, unixepoch(),"
-                        "  CASE NEW.phase WHEN 'Active' THEN 'enrolled' ELSE lower(NEW.phase) "
-                        "END," HISTORY_FROM("NEW.") " FROM meta WHERE key = 'epoch'; END;",
 };
 
 int store_raise_epoch(struct store *s)

@@ -105,40 +105,6 @@ int store_expire(struct store *s, int64_t now_s, int64_t *ret_next_s) MUST_USE;
 /** store_count() - How many agents have this phase. */
 int64_t store_count(struct store *s, enum identity_phase phase);
 
-/* Snapshots: the set of live agents of a namespace as it was at an epoch (store_history.c). */
-struct store_snapshot {
-    int64_t epoch;
-    int64_t at_s;
-    char cause[12]; /* "enrolled", "revoked", "expired" */
-    int64_t count;  /* agents that it happened to */
-};
-
-struct store_snapshot_filter {
-    const char *ns;
-    int64_t from_s, to_s; /* to is exclusive */
-    const char *cause;    /* NULL: any */
-    unsigned limit;
-};
-/** store_snapshot_list() - Newest first. */
-int store_snapshot_list(struct store *s, const struct store_snapshot_filter *f,
-                        void (*row)(void *self, const struct store_snapshot *p),
-                        void *self) MUST_USE;
-/** store_snapshot_check() - Did something happen in @ns at @epoch? Errors: -ENOENT. */
-int store_snapshot_check(struct store *s, const char *ns, int64_t epoch) MUST_USE;
-/** store_snapshot_agents() - Who lived then; without public keys. */
-int store_snapshot_agents(struct store *s, const char *ns, int64_t epoch,
-                          void (*row)(void *self, const struct store_agent *a),
-                          void *self) MUST_USE;
-/** store_snapshot_agent() - One who lived then. Errors: -ENOENT. */
-int store_snapshot_agent(struct store *s, const char *ns, int64_t epoch, const char *name,
-                         struct store_agent *ret) MUST_USE;
-/** store_snapshot_diff() - @change is "added", "changed" (enrolled anew) or "removed". */
-int store_snapshot_diff(struct store *s, const char *ns, int64_t from, int64_t to,
-                        void (*row)(void *self, const char *change, const char *name),
-                        void *self) MUST_USE;
-/** store_history_prune() - Forget what was before @before_s, except the state that it left. */
-int store_history_prune(struct store *s, int64_t before_s) MUST_USE;
-
 /* The gateway, as it announced itself. */
 struct store_gateway {
     uint8_t public_key[32];

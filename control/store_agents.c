@@ -12,12 +12,14 @@
 #define POOL_FIRST     0x0a640002u /* 10.100.0.2; .1 is the gateway's own */
 #define POOL_LAST      0x0a64fffeu /* 10.100.255.254 */
 #define REQUEST_KEEP_S 86400       /* idempotency keys are remembered for a day */
-#define HISTORY_KEEP_S (90 * 86400)
 
 void store_agent_done(struct store_agent *a)
 {
     identity_done(&a->identity);
 }
+
+#define AGENT_COLUMNS                                                                              \
+    IDENTITY_COLUMNS ", id, phase, expires_s, public_key, address, created_s, ended_s, seen_s"
 
 static struct ip pool_ip(int64_t address)
 {
@@ -25,7 +27,7 @@ static struct ip pool_ip(int64_t address)
                  (uint8_t)address);
 }
 
-int agent_row_read(sqlite3_stmt *st, struct store_agent *ret)
+static int read_agent(sqlite3_stmt *st, struct store_agent *ret)
 {
     struct store_agent a = {0};
     int at = IDENTITY_COLUMN_COUNT;
@@ -50,12 +52,13 @@ int agent_row_read(sqlite3_stmt *st, struct store_agent *ret)
     return 0;
 }
 
-int agent_row_read_one(sqlite3_stmt *st, struct store_agent *ret)
+/** The one row of @st, which is finalised. */
+static int read_one_agent(sqlite3_stmt *st, struct store_agent *ret)
 {
     int err = sql_step(st);
 
     if (err > 0)
-        err = agent_row_read(st, ret);
+        err = read_agent(st, ret);
     else if (err == 0)
         err = -ENOENT;
     (void)sqlite3_finalize(st);
@@ -68,7 +71,7 @@ int store_agent_get(struct store *s, const char *ns, const char *name, struct st
     int err = sql_query(s, &st, "SELECT " AGENT_COLUMNS " FROM agents WHERE ns = ?1 AND name = ?2",
                         "ss", ns, name);
 
-    return err < 0 ? err : agent_row_read_one(st, ret);
+    return err < 0 ? err : read_one_agent(st, ret);
 }
 
 int store_agent_by_refresh(struct store *s, const uint8_t hash[static HASH_LEN],
@@ -78,7 +81,7 @@ int store_agent_by_refresh(struct store *s, const uint8_t hash[static HASH_LEN],
     int err = sql_query(s, &st, "SELECT " AGENT_COLUMNS " FROM agents WHERE refresh_hash = ?1", "h",
                         hash);
 
-    return err < 0 ? err : agent_row_read_one(st, ret);
+    return err < 0 ? err : read_one_agent(st, ret);
 }
 
 int store_agent_list(struct store *s, const struct store_agent_filter *f,
@@ -97,7 +100,7 @@ int store_agent_list(struct store *s, const struct store_agent_filter *f,
     if (err < 0)
         return err;
     while ((err = sql_step(st)) > 0) {
-        err = agent_row_read(st, &a);
+        err = read_agent(st, &a);
         if (err < 0)
             break;
         row(self, &a);
@@ -340,8 +343,6 @@ int store_expire(struct store *s, int64_t now_s, int64_t *ret_next_s)
     if (count >= 0 && sql_query(s, &st, "DELETE FROM requests WHERE created_s < ?1", "i",
                                 now_s - REQUEST_KEEP_S) == 0)
         (void)sql_finish(s, st);
-    if (count >= 0 && (err = store_history_prune(s, now_s - HISTORY_KEEP_S)) < 0)
-        count = err;
     *ret_next_s =
         sql_number(s, "SELECT min(expires_s) FROM agents WHERE phase = 'Active'", IDENTITY_NEVER);
     return sql_end(s, own, count);

@@ -53,14 +53,6 @@ int store_raise_epoch(struct store *s) MUST_USE;
 
 int identity_row_read(sqlite3_stmt *st, struct identity *id) MUST_USE;
 
-/* The columns of an agent (store_agents.c). */
-#define AGENT_COLUMNS                                                                              \
-    IDENTITY_COLUMNS ", id, phase, expires_s, public_key, address, created_s, ended_s, seen_s"
-
-int agent_row_read(sqlite3_stmt *st, struct store_agent *ret) MUST_USE;
-/** agent_row_read_one() - The one row of @st, which is finalised. Errors: -ENOENT none. */
-int agent_row_read_one(sqlite3_stmt *st, struct store_agent *ret) MUST_USE;
-
 /** The three lists of an identity as texts, for binding. */
 struct identity_lists {
     struct buf tools, namespaces, destinations;

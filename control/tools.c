@@ -2,9 +2,8 @@
 /*
  * Tool calls over REST (the original's ExecuteTool): check, then span, then dispatch. Every call
  * makes a span, also a refused one, and a call whose span cannot be recorded is refused: what
- * cannot be remembered is not done. The tools here are latticed's own (toolbox.c); others run
- * behind the MCP gateway. A human's call (the administrator's) is not held against any list, but
- * recorded.
+ * cannot be remembered is not done. The tools here are latticed's own; others run behind the MCP
+ * gateway.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +12,6 @@
 
 #include "base/rng.h"
 #include "control/call.h"
-#include "control/toolbox.h"
 
 #define TOOL_RATE_PER_S 50u /* calls of one agent, on average */
 #define TOOL_BURST      200u
@@ -59,6 +57,82 @@ int tool_buckets_new(struct tool_bucket **ret)
     return *ret != NULL ? 0 : -ENOMEM;
 }
 
+/* ── The tools ───────────────────────────────────────────────────────────────────────────────────
+ */
+
+struct peers_result {
+    struct call *call;
+    const char *ns;
+    int64_t last;
+    unsigned rows;
+};
+
+static void write_peer(void *self, const struct store_agent *a)
+{
+    struct peers_result *p = self;
+    struct json_out *j = &p->call->j;
+    char text[IP_TEXT_CAP];
+
+    p->last = a->id;
+    p->rows++;
+    if (!identity_is_live(&a->identity, p->call->now_s))
+        return;
+    json_open_object(j);
+    json_put_str(j, "name", a->identity.name);
+    json_put_str(j, "namespace", a->identity.ns);
+    json_put_str(j, "address", ip_print(&a->address, text));
+    json_put_str(j, "parent", a->identity.parent[0] != '\0' ? a->identity.parent : NULL);
+    json_close_object(j);
+}
+
+/** list_peers: the live agents of the namespace. */
+static int tool_list_peers(struct call *call, const char *ns)
+{
+    struct store_agent_filter f = {.ns = ns, .only_active = true, .limit = STORE_PAGE_MAX};
+    struct peers_result p = {.call = call, .ns = ns};
+    int err;
+
+    json_open_array(&call->j);
+    do {
+        p.rows = 0;
+        err = store_agent_list(call->c->store, &f, write_peer, &p);
+        f.after = p.last;
+    } while (err == 0 && p.rows == STORE_PAGE_MAX);
+    json_close_array(&call->j);
+    return err;
+}
+
+/** list_networks: there is one pool of addresses. */
+static int tool_list_networks(struct call *call, const char *ns)
+{
+    (void)ns;
+    json_open_array(&call->j);
+    json_open_object(&call->j);
+    json_put_str(&call->j, "name", "default");
+    json_put_str(&call->j, "cidr", "10.100.0.0/16");
+    json_put_i64(&call->j, "activePeers", store_count(call->c->store, IDENTITY_ACTIVE));
+    json_close_object(&call->j);
+    json_close_array(&call->j);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct call *call, const char *ns);
+} tools[] = {
+    {"list_networks", tool_list_networks},
+    {"list_peers", tool_list_peers},
+};
+
+/** Write the tool's result into the call's data. -ENOENT: there is no such tool. */
+static int dispatch(struct call *call, const char *name, const char *ns)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(tools); i++)
+        if (strcmp(tools[i].name, name) == 0)
+            return tools[i].run(call, ns);
+    return -ENOENT;
+}
+
 /** A call is a trace of its own, with a random UUID (RFC 9562 5.4) as the original has it. */
 static void new_trace(struct audit_span *span)
 {
@@ -90,7 +164,7 @@ static bool record(struct call *call, const struct tool_try *t, const char *stat
 {
     struct audit_record r = {
         .kind = AUDIT_SPAN,
-        .identity = t->request.agent != NULL ? t->request.agent : call->who,
+        .identity = t->request.agent,
         .parent_id = call->claims.parent[0] != '\0' ? call->claims.parent : NULL,
         .namespace_id = t->request.ns,
         .tool = t->tool,
@@ -124,13 +198,9 @@ static void refuse(struct call *call, const struct tool_try *t)
     call_fail(call, 403, "%s", text);
 }
 
-static void carry_out(struct call *call, const struct tool_try *t, const struct json *input)
+static void carry_out(struct call *call, const struct tool_try *t)
 {
-    struct tool_run run = {.store = call->c->store,
-                           .ns = t->request.ns,
-                           .now_s = call->now_s,
-                           .input = input,
-                           .out = &call->j};
+    int err;
 
     json_open_object(&call->j);
     json_put_str(&call->j, "traceId", t->span.trace_id);
@@ -138,7 +208,8 @@ static void carry_out(struct call *call, const struct tool_try *t, const struct 
     if (t->answer.would_deny)
         json_put_str(&call->j, "wouldDeny", tool_reason_name(t->answer.reason));
     json_key(&call->j, "result");
-    if (toolbox_run(t->tool, &run)) {
+    err = dispatch(call, t->tool, t->request.ns);
+    if (err == 0) {
         json_close_object(&call->j);
         if (!record(call, t, "ok", NULL))
             return;
@@ -147,39 +218,12 @@ static void carry_out(struct call *call, const struct tool_try *t, const struct 
         return;
     }
     call->c->counters.tools_error++;
-    if (record(call, t, "error", run.error))
-        call_fail(call, run.status, "%s", run.error);
-}
-
-/** Check, then carry out or refuse. @agent: who calls; NULL: a human. */
-static void judge(struct call *call, struct tool_try *t, const char *agent, const char *ns,
-                  const struct json *input)
-{
-    struct buf arguments;
-
-    buf_init(&arguments, CALL_BODY_MAX);
-    if (input != NULL) {
-        struct bytes text = json_text(input);
-
-        buf_add(&arguments, text.data, text.len);
-        t->arguments = buf_text(&arguments);
-    }
-    audit_span_begin(call->c->config.audit, NULL, &t->span);
-    new_trace(&t->span);
-    memcpy(call->trace_id, t->span.trace_id, sizeof(call->trace_id));
-    t->request = (struct tool_request){
-        .agent = agent,
-        .identity = call->has_agent ? &call->agent.identity : NULL,
-        .ns = ns,
-        .tool = bytes_of_str(t->tool),
-        .now_s = call->now_s,
-    };
-    t->answer = policy_decide_tool(&t->request);
-    if (t->answer.verdict == VERDICT_ALLOW)
-        carry_out(call, t, input);
+    if (!record(call, t, "error", err == -ENOENT ? "unknown tool" : "the tool failed"))
+        return;
+    if (err == -ENOENT)
+        call_fail(call, 404, "there is no tool \"%.128s\" here", t->tool);
     else
-        refuse(call, t);
-    buf_done(&arguments);
+        call_fail(call, 500, "the tool failed");
 }
 
 void tools_call(struct call *call)
@@ -187,6 +231,7 @@ void tools_call(struct call *call)
     const struct json *input = NULL;
     struct tool_try t = {.tool = NULL};
     char ns[IDENTITY_NAME_MAX + 1] = "";
+    struct buf arguments;
     const struct field fields[] = {
         {.name = "tool",
          .kind = FIELD_TEXT,
@@ -204,30 +249,26 @@ void tools_call(struct call *call)
                   TOOL_RATE_PER_S);
         return;
     }
-    judge(call, &t, call->claims.agent_id, ns[0] != '\0' ? ns : call->claims.ns, input);
-}
+    buf_init(&arguments, CALL_BODY_MAX);
+    if (input != NULL) {
+        struct bytes text = json_text(input);
 
-void tools_call_as_human(struct call *call)
-{
-    const struct json *input = NULL;
-    struct tool_try t = {.tool = NULL};
-    char ns[IDENTITY_NAME_MAX + 1] = "default";
-    const struct field fields[] = {
-        {.name = "tool",
-         .kind = FIELD_TEXT,
-         .is_required = true,
-         .max = IDENTITY_TOOL_MAX,
-         .to = &t.tool},
-        {.name = "input", .kind = FIELD_JSON, .to = &input},
-        {.name = "workspaceId", .kind = FIELD_NAME, .to = ns},
+        buf_add(&arguments, text.data, text.len);
+        t.arguments = buf_text(&arguments);
+    }
+    audit_span_begin(call->c->config.audit, NULL, &t.span);
+    new_trace(&t.span);
+    t.request = (struct tool_request){
+        .agent = call->claims.agent_id,
+        .identity = call->has_agent ? &call->agent.identity : NULL,
+        .ns = ns[0] != '\0' ? ns : call->claims.ns,
+        .tool = bytes_of_str(t.tool),
+        .now_s = call->now_s,
     };
-
-    if (body_read(call, fields, ARRAY_COUNT(fields)))
-        judge(call, &t, NULL, ns, input);
-}
-
-void tools_list(struct call *call)
-{
-    toolbox_list(&call->j, call->has_agent ? &call->agent.identity.tools : NULL);
-    call_data(call, 200);
+    t.answer = policy_decide_tool(&t.request);
+    if (t.answer.verdict == VERDICT_ALLOW)
+        carry_out(call, &t);
+    else
+        refuse(call, &t);
+    buf_done(&arguments);
 }

@@ -295,12 +295,12 @@ ok({x["status"] for x in calls if x["kind"] == "span"} >= {"ok", "blocked"}, "ca
 TRACES = ISO + "/audit/traces"
 watched = d.enrol("watched", allowedTools=["list_peers"])
 begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-one = d.call("POST", TOOLS, {"tool": "list_peers", "input": {"password": "hunter2", "q": "x"}}, watched["jwt"]).json
+one = d.call("POST", TOOLS, {"tool": "list_peers", "input": {"password": "hunter2", "q": "x"}}, watched["jwt"]).data
 two = d.call("POST", TOOLS, {"tool": "list_networks"}, watched["jwt"])
 r = d.call("GET", TRACES + "?agentId=watched", token=d.admin)
 spans = r.data["items"]
-ok([(x["tool"], x["status"]) for x in spans] == [("list_networks", "blocked"), ("list_peers", "error")], "both calls are spans, newest first", r)
-ok(spans[1]["traceId"] == one["traceId"] and spans[0]["traceId"] == two.json["traceId"] != one["traceId"], "each call is a trace of its own", spans)
+ok([(x["tool"], x["status"]) for x in spans] == [("list_networks", "blocked"), ("list_peers", "ok")], "both calls are spans, newest first", r)
+ok(spans[1]["traceId"] == one["traceId"] and spans[1]["spanId"] == one["spanId"] and spans[0]["traceId"] != one["traceId"], "each call is a trace of its own", spans)
 ok("hunter2" not in r.body.decode() and spans[1]["arguments"]["q"] == "x", "arguments are redacted", spans[1])
 ok(spans[0]["reason"] == "tool_not_allowed" and spans[0]["errorMsg"] == two.json["msg"], "a refusal carries its reason", spans[0])
 r = d.call("GET", f"{TRACES}/{one['traceId']}", token=d.admin)

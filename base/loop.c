@@ -7,6 +7,7 @@
 #include "base/loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ struct loop {
     uint32_t heap_cap;
     void (*before_wait)(void *self);
     void *before_wait_self;
+    struct loop_watch *direct; /* borrowed; NULL: none */
 };
 
 int loop_new(struct loop **ret_loop)
@@ -205,6 +207,11 @@ int loop_timer_set(struct loop *l, struct loop_timer *t, struct mono at)
     return 0;
 }
 
+void loop_watch_directly(struct loop *l, struct loop_watch *w)
+{
+    l->direct = w;
+}
+
 void loop_set_turn(struct loop *l, void (*before_wait)(void *self), void *self)
 {
     l->before_wait = before_wait;
@@ -258,6 +265,40 @@ static void fire_timers(struct loop *l)
     }
 }
 
+/** Wait with poll(2) for the direct descriptor and for epoll's, and handle the former.
+ * Returns 1: epoll has events; 0; -errno. */
+static int wait_direct(struct loop *l, int timeout_ms)
+{
+    struct loop_watch *w = l->direct;
+    struct pollfd polled[] = {{.fd = w->fd, .events = POLLIN},
+                              {.fd = l->epoll_fd, .events = POLLIN}};
+    int count = poll(polled, ARRAY_COUNT(polled), timeout_ms);
+
+    if (count <= 0)
+        return count == 0 || errno == EINTR ? 0 : -errno;
+    l->now = mono_now();
+    if (polled[0].revents != 0) /* the bits are those of epoll */
+        w->ready(w->self, (uint32_t)(uint16_t)polled[0].revents);
+    return polled[1].revents != 0 ? 1 : 0;
+}
+
+static int wait_events(struct loop *l, struct mono until, struct epoll_event *ret, int cap)
+{
+    int timeout_ms = wait_ms(l, until);
+    int count = 1;
+
+    if (l->direct != NULL) {
+        count = wait_direct(l, timeout_ms);
+        timeout_ms = 0;
+    }
+    if (count <= 0)
+        return count;
+    count = epoll_wait(l->epoll_fd, ret, cap, timeout_ms);
+    if (count >= 0)
+        return count;
+    return errno == EINTR ? 0 : -errno;
+}
+
 int loop_turn(struct loop *l, struct mono until)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -265,9 +306,9 @@ int loop_turn(struct loop *l, struct mono until)
 
     if (l->before_wait != NULL)
         l->before_wait(l->before_wait_self);
-    count = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, wait_ms(l, until));
-    if (count < 0 && errno != EINTR)
-        return -errno;
+    count = wait_events(l, until, events, EVENTS_PER_TURN);
+    if (count < 0)
+        return count;
     l->now = mono_now();
     for (int i = 0; i < count; i++) {
         uint32_t index = (uint32_t)events[i].data.u64;

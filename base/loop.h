@@ -51,6 +51,12 @@ void loop_unwatch(struct loop *l, struct loop_watch *w);
 int loop_timer_set(struct loop *l, struct loop_timer *t, struct mono at) MUST_USE;
 void loop_timer_clear(struct loop *l, struct loop_timer *t);
 
+/** loop_watch_directly() - Wait for input on w->fd with poll(2), beside epoll and not through it:
+ * the waker's wish on which processor its reader shall go on gets lost in epoll, and that is half
+ * of the cost of a short question and answer. One per loop (@w is borrowed); NULL ends it. Its
+ * handler runs first in a turn. loop_fd() does not show it. */
+void loop_watch_directly(struct loop *l, struct loop_watch *w);
+
 /** loop_set_turn() - Call @before_wait(@self) once in every turn, after all handlers and before
  * sleeping; for flushing batches. One per loop; NULL removes it. */
 void loop_set_turn(struct loop *l, void (*before_wait)(void *self), void *self);

@@ -66,7 +66,7 @@ static void on_notify(void *self, uint32_t events)
     int err;
 
     if ((events & EPOLLIN) == 0) { /* nobody uses the filter any more; the guardian will say so */
-        loop_unwatch(s->loop, &r->notify_watch);
+        loop_watch_directly(s->loop, NULL);
         return;
     }
     if (!r->has_agents) { /* only now, after its exec, may the agent be looked at */
@@ -330,10 +330,11 @@ static int watch_one(struct run *r, struct loop_watch *w, int fd,
 static int watch_all(struct run *r)
 {
     struct session *s = &r->session;
-    int err = watch_one(r, &r->notify_watch, r->agent.notify_fd, on_notify);
+    int err;
 
-    if (err == 0)
-        err = watch_one(r, &r->event_watch, r->agent.event_fd, on_agent_event);
+    r->notify_watch = (struct loop_watch){.fd = r->agent.notify_fd, .ready = on_notify, .self = r};
+    loop_watch_directly(s->loop, &r->notify_watch);
+    err = watch_one(r, &r->event_watch, r->agent.event_fd, on_agent_event);
     if (err == 0)
         err = watch_one(r, &r->signal_watch, r->signal_fd, on_signal);
     if (err == 0)

@@ -175,11 +175,73 @@ START_TEST(stop_from_the_end_of_turn_call_ends_the_run_at_once)
 }
 END_TEST
 
+START_TEST(direct_watch_comes_first_and_timers_and_others_still_come)
+{
+    struct counter direct = {0};
+    struct counter other = {0};
+    struct loop *l;
+    int fds[4];
+
+    ck_assert_int_eq(loop_new(&l), 0);
+    make_readable(l, &direct, fds);
+    make_readable(l, &other, fds + 2);
+    loop_unwatch(l, &direct.watch);
+    loop_watch_directly(l, &direct.watch);
+    ck_assert_int_eq(loop_turn(l, MONO_NEVER), 0);
+    ck_assert_uint_eq(direct.calls, 1);
+    ck_assert_uint_eq(other.calls, 1);
+    direct.victim = &other; /* gone before its turn comes */
+    ck_assert_int_eq(loop_turn(l, MONO_NEVER), 0);
+    ck_assert_uint_eq(direct.calls, 2);
+    ck_assert_uint_eq(other.calls, 1);
+    loop_watch_directly(l, NULL);
+    ck_assert_int_eq(loop_turn(l, mono_now()), 0); /* readable still, and nobody asks */
+    ck_assert_uint_eq(direct.calls, 2);
+    loop_free(l);
+    for (unsigned i = 0; i < 4; i++)
+        (void)close(fds[i]);
+}
+END_TEST
+
+static void stop_late(void *self, struct mono now)
+{
+    (void)now;
+    loop_stop(self);
+}
+
+START_TEST(silent_direct_watch_leaves_timers_their_time)
+{
+    struct counter silent = {0};
+    struct loop_timer timer = {.expired = stop_late};
+    struct loop *l;
+    struct mono due;
+    int fds[2];
+    char byte;
+
+    ck_assert_int_eq(loop_new(&l), 0);
+    make_readable(l, &silent, fds);
+    ck_assert_int_eq((int)read(fds[0], &byte, 1), 1);
+    loop_unwatch(l, &silent.watch);
+    loop_watch_directly(l, &silent.watch);
+    timer.self = l;
+    due = mono_add_ms(mono_now(), 20);
+    ck_assert_int_eq(loop_timer_set(l, &timer, due), 0);
+    ck_assert_int_eq(loop_run(l), 0);
+    ck_assert(!mono_before(mono_now(), due));
+    ck_assert_uint_eq(silent.calls, 0);
+    loop_free(l);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_TEST(turn_unwatched_by_a_neighbour_is_not_called),
     SUITE_TEST(watch_of_a_regular_file_fails_with_eperm),
     SUITE_TEST(timers_fire_in_order_of_time),
     SUITE_TEST(timer_that_rearms_itself_in_the_past_does_not_starve_the_loop),
+    SUITE_TEST(direct_watch_comes_first_and_timers_and_others_still_come),
+    SUITE_TEST(silent_direct_watch_leaves_timers_their_time),
     SUITE_TEST(stop_from_the_end_of_turn_call_ends_the_run_at_once),
 };
 SUITE_MAIN("base/loop", tests)

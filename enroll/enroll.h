@@ -10,6 +10,8 @@
  * credentials, or the gateway's token. Never has: the agent's memory, notification descriptors,
  * log, tunnel sockets.
  *
+ * The *desk* is a gateway's second process: what agents may ask of latticed goes through it.
+ *
  * Lifecycle: enroll_agent_start or enroll_gateway_start → (enroll_agent_ready) → when enroll_fd()
  * is readable, enroll_read() until -EAGAIN → enroll_stop.
  */
@@ -123,6 +125,14 @@ int enroll_gateway_start(const struct enroll_gateway_config *config, struct enro
 /** enroll_announce() - Let latticed, and so the agents, know our public key and endpoint. */
 int enroll_announce(struct enroll *e, const uint8_t public_key[static 32],
                     const struct endpoint *where) MUST_USE;
+
+/** enroll_desk_start() - Fork the desk: it carries the agents' requests to delegate to latticed,
+ * and nothing else. Of the functions below, enroll_fd() (readable: it is gone) and enroll_stop()
+ * fit. */
+int enroll_desk_start(const struct enroll_server *server, struct enroll **ret,
+                      struct why *why) MUST_USE;
+/** enroll_desk_open() - A new connection to the desk: a non-blocking stream socket. -errno. */
+int enroll_desk_open(struct enroll *e) MUST_USE;
 
 /** enroll_fd() - Readable: enroll_read(). Borrowed, non-blocking. */
 int enroll_fd(const struct enroll *e);

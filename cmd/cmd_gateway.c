@@ -318,10 +318,18 @@ static void stop_unfollowed(void *self)
     loop_stop(s->loop);
 }
 
+/** The processes that speak with latticed; all NULL: it is not followed. */
+struct helpers {
+    struct enroll *peers;
+    struct enroll *desk;
+};
+
 /** Let the agents know where we are, and take them as peers. */
-static int follow(const struct setup *s, struct stop *stop, struct enroll *enroll,
+static int follow(const struct setup *s, struct stop *stop, const struct helpers *helpers,
                   const struct wg_conf *conf, struct gateway *gateway, struct why *why)
 {
+    struct gateway_following following = {
+        .peers = helpers->peers, .desk = helpers->desk, .lost = stop_unfollowed, .self = stop};
     uint8_t public_key[WG_KEY_LEN];
     struct endpoint where;
     int err = gateway_endpoint(&s->enroll.server, s->endpoint, gateway_port(gateway), &where, why);
@@ -330,15 +338,15 @@ static int follow(const struct setup *s, struct stop *stop, struct enroll *enrol
         return err;
     if (wg_key_public(conf->private_key, public_key) < 0)
         return why_set(why, -EINVAL, "the private key has no public one");
-    err = enroll_announce(enroll, public_key, &where);
+    err = enroll_announce(helpers->peers, public_key, &where);
     if (err == 0)
-        err = gateway_follow(gateway, enroll, stop_unfollowed, stop);
+        err = gateway_follow(gateway, &following);
     return err < 0 ? why_set(why, err, "latticed cannot be followed: %s", strerror(-err)) : 0;
 }
 
 /** With auditor and configuration at hand: make the gateway, run it, take it down in order. */
 static int serve(const struct setup *s, const struct wg_conf *conf, struct audit *audit,
-                 struct enroll *enroll, int signal_fd)
+                 const struct helpers *helpers, int signal_fd)
 {
     struct stop stop = {0};
     struct gateway_config config = {.wg = conf, .policy = s->policy, .audit = audit};
@@ -353,7 +361,7 @@ static int serve(const struct setup *s, const struct wg_conf *conf, struct audit
     }
     config.loop = stop.loop;
     if (gateway_new(&config, &gateway, &why) < 0 ||
-        (enroll != NULL && follow(s, &stop, enroll, conf, gateway, &why) < 0))
+        (helpers->peers != NULL && follow(s, &stop, helpers, conf, gateway, &why) < 0))
         status = fail(&why);
     else
         status = run(s, &stop, audit, gateway);
@@ -375,8 +383,14 @@ static int load_conf(const struct setup *s, struct wg_conf *ret, struct why *why
     return err;
 }
 
-/** Fork the follower, before anything else that is secret is in use. */
-static int start_follower(struct setup *s, struct enroll **ret, struct why *why)
+static void stop_helpers(struct helpers *h)
+{
+    enroll_stop(h->peers);
+    enroll_stop(h->desk);
+}
+
+/** Fork the helpers, before anything else that is secret is in use. */
+static int start_helpers(struct setup *s, struct helpers *ret, struct why *why)
 {
     struct enroll_gateway_config config = {.server = s->enroll.server, .token = s->enroll.token};
     int err;
@@ -388,15 +402,19 @@ static int start_follower(struct setup *s, struct enroll **ret, struct why *why)
         err = why_set(why, -EINVAL,
                       "--server-url needs the gateway's token: --token-file DATA/gateway-token");
     if (err == 0)
-        err = enroll_gateway_start(&config, ret, why);
+        err = enroll_gateway_start(&config, &ret->peers, why);
     enroll_options_done(&s->enroll);
+    if (err == 0)
+        err = enroll_desk_start(&s->enroll.server, &ret->desk, why); /* without the token */
+    if (err < 0)
+        stop_helpers(ret);
     return err;
 }
 
 static int start(struct setup *s)
 {
     struct wg_conf conf = {0};
-    struct enroll *enroll = NULL;
+    struct helpers helpers = {0};
     auto_free char *path = malloc(PATH_MAX);
     struct audit_config audit_config = {
         .path = s->audit_path, .identity = s->name, .echo_json = s->json};
@@ -423,10 +441,10 @@ static int start(struct setup *s)
         (void)why_set(&why, -errno, "signals: %s", strerror(errno));
         return fail(&why);
     }
-    if (start_follower(s, &enroll, &why) < 0)
+    if (start_helpers(s, &helpers, &why) < 0)
         return fail(&why);
     if (audit_start(&audit_config, &audit, &why) < 0) { /* before anything secret is loaded */
-        enroll_stop(enroll);
+        stop_helpers(&helpers);
         return fail(&why);
     }
     if (load_conf(s, &conf, &why) < 0) {
@@ -435,10 +453,10 @@ static int start(struct setup *s)
         for (unsigned i = 0; i < conf.warning_count; i++)
             fprintf(stderr, "lattice gateway: %s\n", conf.warnings[i]);
         raise_descriptor_limit();
-        status = serve(s, &conf, audit, enroll, signal_fd);
+        status = serve(s, &conf, audit, &helpers, signal_fd);
     }
     wg_conf_done(&conf);
-    enroll_stop(enroll);
+    stop_helpers(&helpers);
     if (audit_stop(audit) < 0) {
         fprintf(stderr, "lattice gateway: records could not be written to %s\n", audit_config.path);
         status = EXIT_OWN_FAILURE;

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "enroll/enroll.h"
 #include "gateway/follow.h"
 
 #define CONNS_MAX           FLOW_MAX
@@ -33,6 +34,8 @@
 #define NAT_REFUSED_S       5 /* how long a refusal is remembered, so that a flood makes few records */
 #define SWEEP_S             5
 #define RECEIVES_PER_WAKEUP 64
+#define DESK_PORT           80 /* of our own address, inside the tunnels */
+#define DESKS_PER_PEER_MAX  4u
 
 /** What one peer uses now, and, when we follow latticed, who it is. */
 struct peer {
@@ -40,6 +43,7 @@ struct peer {
     char text[WG_KEY_TEXT_CAP];
     unsigned conns;
     unsigned nats;
+    unsigned desks; /* of its connections, those to the desk */
     bool is_enrolled;
     struct ip address;
     char name[64];
@@ -58,6 +62,7 @@ struct conn {
     char rule[POLICY_RULE_TEXT_MAX + 8];
     uint32_t next_free; /* 1-based; unused slots */
     bool is_used;
+    bool is_desk; /* its other end is the desk, not a host */
 };
 
 struct nat {
@@ -90,6 +95,7 @@ struct gateway {
     struct loop_timer sweep;
     struct loop_timer expiry; /* of the enrolled peer that ends first */
     struct follow *follow;    /* owned; NULL: peers are configured */
+    struct enroll *desk;      /* borrowed; NULL: none */
     uint8_t key[16];          /* of the table's hash */
     uint8_t buffer[DGRAM_PAYLOAD_MAX];
 };
@@ -256,6 +262,7 @@ static void conn_free(struct conn *c)
         (void)close(c->watch.fd);
     }
     c->peer->conns--;
+    c->peer->desks -= c->is_desk;
     c->is_used = false;
     c->next_free = g->conn_free;
     g->conn_free = (uint32_t)(c - g->conns) + 1;
@@ -331,6 +338,58 @@ static int host_socket(const struct endpoint *dst, int type)
     return take_fd(&fd);
 }
 
+/** Is it our own address inside the tunnels, where only the desk is? */
+static bool is_own(const struct gateway *g, const struct ip *ip)
+{
+    struct ip own;
+
+    return netstack_local_ip(g->ns, ip->family, &own) == 0 && ip_equal(&own, ip);
+}
+
+static int record_desk(struct gateway *g, const struct netstack_inbound *who,
+                       const struct peer *peer, bool allowed)
+{
+    struct audit_record record = {.kind = AUDIT_DECISION,
+                                  .wall_ns = wall_now_ns(),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
+                                  .verdict = allowed ? "allow" : "drop",
+                                  .mode = policy_mode_name(POLICY_ENFORCE),
+                                  .direction = "egress",
+                                  .protocol = "tcp",
+                                  .src = who->src,
+                                  .dst = who->dst,
+                                  .reason = "builtin",
+                                  .peer = peer->text,
+                                  .carrier = "wireguard",
+                                  .duration_ns = -1,
+                                  .detail = "the gateway's own address"};
+
+    return g->audit != NULL ? audit_emit(g->audit, &record) : 0;
+}
+
+/** A connection to our own address: to the desk, for agents that latticed knows, or nowhere. */
+static void open_desk(struct conn *c)
+{
+    struct gateway *g = c->gateway;
+    bool allowed = g->desk != NULL && c->who.dst.port == DESK_PORT && c->peer->is_enrolled &&
+                   c->peer->desks < DESKS_PER_PEER_MAX;
+    int err = record_desk(g, &c->who, c->peer, allowed);
+
+    if (err < 0 || !allowed) {
+        flow_refuse(c->flow, -EACCES);
+        conn_free(c);
+        return;
+    }
+    c->peer->desks++;
+    c->is_desk = true;
+    c->watch.fd = enroll_desk_open(g->desk);
+    if (c->watch.fd < 0)
+        conn_refuse(c, c->watch.fd);
+    else
+        conn_connected(c);
+}
+
 static void tcp_open(void *self, struct flow *f, const struct netstack_inbound *who)
 {
     struct gateway *g = self;
@@ -345,6 +404,10 @@ static void tcp_open(void *self, struct flow *f, const struct netstack_inbound *
     }
     c->flow = f;
     c->who = *who;
+    if (is_own(g, &who->dst.ip)) {
+        open_desk(c);
+        return;
+    }
     err = judge(g, POLICY_TCP, who, peer, c->rule);
     if (err < 0) {
         flow_refuse(f, err);
@@ -583,7 +646,7 @@ static void cut(struct gateway *g, const struct peer *peer, bool everything)
     for (uint32_t i = 0; i < g->conn_touched && peer->conns > 0; i++) {
         struct conn *c = &g->conns[i];
 
-        if (c->is_used && c->peer == peer &&
+        if (c->is_used && c->peer == peer && (everything || !c->is_desk) &&
             (everything || !is_still_allowed(g, POLICY_TCP, peer, &c->who.dst)))
             conn_cut(c);
     }
@@ -710,11 +773,15 @@ static void peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN], 
     log_info(texts[event], F_STR("peer", key));
 }
 
-int gateway_follow(struct gateway *g, struct enroll *e, void (*lost)(void *self), void *self)
+int gateway_follow(struct gateway *g, const struct gateway_following *following)
 {
-    struct follow_config config = {
-        .loop = g->loop, .gateway = g, .enroll = e, .lost = lost, .self = self};
+    struct follow_config config = {.loop = g->loop,
+                                   .gateway = g,
+                                   .enroll = following->peers,
+                                   .lost = following->lost,
+                                   .self = following->self};
 
+    g->desk = following->desk;
     return follow_new(&config, &g->follow);
 }
 

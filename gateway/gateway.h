@@ -55,10 +55,15 @@ int gateway_peer_set(struct gateway *g, const struct gateway_peer *peer) MUST_US
 int gateway_peer_remove(struct gateway *g, const uint8_t public_key[static WG_KEY_LEN]);
 
 struct enroll;
-/** gateway_follow() - Take the peers from latticed, as @e (borrowed) hands them on, from now on.
- * @lost is called when nobody follows any more. */
-int gateway_follow(struct gateway *g, struct enroll *e, void (*lost)(void *self),
-                   void *self) MUST_USE;
+/** How a gateway and latticed belong together. All borrowed. */
+struct gateway_following {
+    struct enroll *peers;     /* whom to take the peers from */
+    struct enroll *desk;      /* where peers' connections to our own address lead; NULL: nowhere */
+    void (*lost)(void *self); /* nobody follows any more */
+    void *self;
+};
+/** gateway_follow() - Take the peers from latticed from now on. */
+int gateway_follow(struct gateway *g, const struct gateway_following *following) MUST_USE;
 
 /** gateway_free() - Ends every flow. Accepts NULL. */
 void gateway_free(struct gateway *g);

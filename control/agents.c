@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "control/call.h"
+#include "control/network.h"
 
 /* ── Documents ───────────────────────────────────────────────────────────────────────────────────
  */
@@ -170,6 +170,7 @@ static void write_self(struct call *call)
     json_open_object(&call->j);
     json_put_i64(&call->j, "version", store_epoch(call->c->store));
     json_key(&call->j, "agent");
+    network_rules(call->c, &call->agent.identity); /* what policies say, too */
     call_agent(call, &call->agent);
     call_gateway(call);
     json_close_object(&call->j);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "control/call.h"
+#include "control/network.h"
 
 #define WAITERS_MAX 1024u
 #define WAIT_S_MAX  60
@@ -176,6 +176,21 @@ struct peers {
     unsigned rows;
 };
 
+/** The destinations that are in force: the identity's own, and what policies say. */
+static void write_destinations(struct call *call, const struct store_agent *a)
+{
+    struct identity in_force = {.depth = 0};
+
+    identity_init(&in_force);
+    memcpy(in_force.ns, a->identity.ns, sizeof(in_force.ns));
+    memcpy(in_force.name, a->identity.name, sizeof(in_force.name));
+    memcpy(in_force.parent, a->identity.parent, sizeof(in_force.parent));
+    if (nameset_copy(&a->identity.destinations, &in_force.destinations) == 0)
+        network_rules(call->c, &in_force);
+    call_names(call, "allowedDestinations", &in_force.destinations);
+    identity_done(&in_force);
+}
+
 static void write_peer(void *self, const struct store_agent *a)
 {
     struct peers *p = self;
@@ -194,7 +209,7 @@ static void write_peer(void *self, const struct store_agent *a)
     json_put_str(j, "publicKey", key);
     json_put_str(j, "address", ip_print(&a->address, text));
     json_put_str(j, "enforcementMode", identity_enforcement_name(a->identity.enforcement));
-    call_names(p->call, "allowedDestinations", &a->identity.destinations);
+    write_destinations(p->call, a);
     call_time(p->call, "expiresAt", a->identity.expires_s);
     json_close_object(j);
 }

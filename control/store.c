@@ -52,6 +52,7 @@ static const char *const migrations[] = {
     "CREATE TABLE requests("
     "  who TEXT NOT NULL, key TEXT NOT NULL, hash BLOB NOT NULL, created_s INTEGER NOT NULL,"
     "  PRIMARY KEY(who, key)) STRICT, WITHOUT ROWID;",
+    store_step_network,
 };
 
 int store_raise_epoch(struct store *s)
@@ -110,6 +111,8 @@ int store_open(const char *path, struct store **ret, struct why *why)
         return err;
     }
     err = migrate(s, why);
+    if (err == 0 && store_history_trim(s) < 0)
+        err = why_set(why, -EIO, "cannot trim the history: %s", sqlite3_errmsg(s->db));
     if (err < 0) {
         store_close(s);
         return err;

@@ -43,6 +43,12 @@ int sql_begin(struct store *s, bool *ret_own) MUST_USE;
  * commit's. */
 int sql_end(struct store *s, bool own, int result) MUST_USE;
 
+/** The second step of the schema: the network, its history, approvals (store_network.c). */
+extern const char store_step_network[];
+
+#define HISTORY_KEEP 100000 /* changes; what is older and overtaken is forgotten */
+int store_history_trim(struct store *s) MUST_USE;
+
 /** store_raise_epoch() - The set of live agents changes in this transaction (store.c). */
 int store_raise_epoch(struct store *s) MUST_USE;
 

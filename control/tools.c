@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "control/call.h"
+#include "control/network.h"
 
 #define TOOL_RATE_PER_S 50u /* calls of one agent, on average */
 #define TOOL_BURST      200u
@@ -57,82 +57,6 @@ int tool_buckets_new(struct tool_bucket **ret)
     return *ret != NULL ? 0 : -ENOMEM;
 }
 
-/* ── The tools ───────────────────────────────────────────────────────────────────────────────────
- */
-
-struct peers_result {
-    struct call *call;
-    const char *ns;
-    int64_t last;
-    unsigned rows;
-};
-
-static void write_peer(void *self, const struct store_agent *a)
-{
-    struct peers_result *p = self;
-    struct json_out *j = &p->call->j;
-    char text[IP_TEXT_CAP];
-
-    p->last = a->id;
-    p->rows++;
-    if (!identity_is_live(&a->identity, p->call->now_s))
-        return;
-    json_open_object(j);
-    json_put_str(j, "name", a->identity.name);
-    json_put_str(j, "namespace", a->identity.ns);
-    json_put_str(j, "address", ip_print(&a->address, text));
-    json_put_str(j, "parent", a->identity.parent[0] != '\0' ? a->identity.parent : NULL);
-    json_close_object(j);
-}
-
-/** list_peers: the live agents of the namespace. */
-static int tool_list_peers(struct call *call, const char *ns)
-{
-    struct store_agent_filter f = {.ns = ns, .only_active = true, .limit = STORE_PAGE_MAX};
-    struct peers_result p = {.call = call, .ns = ns};
-    int err;
-
-    json_open_array(&call->j);
-    do {
-        p.rows = 0;
-        err = store_agent_list(call->c->store, &f, write_peer, &p);
-        f.after = p.last;
-    } while (err == 0 && p.rows == STORE_PAGE_MAX);
-    json_close_array(&call->j);
-    return err;
-}
-
-/** list_networks: there is one pool of addresses. */
-static int tool_list_networks(struct call *call, const char *ns)
-{
-    (void)ns;
-    json_open_array(&call->j);
-    json_open_object(&call->j);
-    json_put_str(&call->j, "name", "default");
-    json_put_str(&call->j, "cidr", "10.100.0.0/16");
-    json_put_i64(&call->j, "activePeers", store_count(call->c->store, IDENTITY_ACTIVE));
-    json_close_object(&call->j);
-    json_close_array(&call->j);
-    return 0;
-}
-
-static const struct {
-    const char *name;
-    int (*run)(struct call *call, const char *ns);
-} tools[] = {
-    {"list_networks", tool_list_networks},
-    {"list_peers", tool_list_peers},
-};
-
-/** Write the tool's result into the call's data. -ENOENT: there is no such tool. */
-static int dispatch(struct call *call, const char *name, const char *ns)
-{
-    for (unsigned i = 0; i < ARRAY_COUNT(tools); i++)
-        if (strcmp(tools[i].name, name) == 0)
-            return tools[i].run(call, ns);
-    return -ENOENT;
-}
-
 /** A call is a trace of its own, with a random UUID (RFC 9562 5.4) as the original has it. */
 static void new_trace(struct audit_span *span)
 {
@@ -152,7 +76,8 @@ static void new_trace(struct audit_span *span)
 
 struct tool_try {
     const char *tool;
-    const char *arguments; /* JSON text; NULL: none */
+    const struct json *input; /* NULL: none */
+    const char *arguments;    /* its text; NULL: none */
     struct tool_request request;
     struct tool_answer answer;
     struct audit_span span;
@@ -164,7 +89,7 @@ static bool record(struct call *call, const struct tool_try *t, const char *stat
 {
     struct audit_record r = {
         .kind = AUDIT_SPAN,
-        .identity = t->request.agent,
+        .identity = t->request.agent != NULL ? t->request.agent : call->who,
         .parent_id = call->claims.parent[0] != '\0' ? call->claims.parent : NULL,
         .namespace_id = t->request.ns,
         .tool = t->tool,
@@ -198,37 +123,59 @@ static void refuse(struct call *call, const struct tool_try *t)
     call_fail(call, 403, "%s", text);
 }
 
+/** A call that was not carried out: its span carries the reason that was said. */
+static void fail(struct call *call, const struct tool_try *t)
+{
+    char reason[CALL_DETAIL_MAX];
+    unsigned status = call->status;
+
+    (void)snprintf(reason, sizeof(reason), "%s", call->detail);
+    call->c->counters.tools_error++;
+    if (record(call, t, "error", reason))
+        call_fail(call, status, "%s", reason);
+}
+
 static void carry_out(struct call *call, const struct tool_try *t)
 {
+    const struct tool_spec *tool = toolset_find(t->tool);
+    bool is_pending = false;
+    struct buf result;
+    struct json_out outer;
     int err;
 
-    json_open_object(&call->j);
-    json_put_str(&call->j, "traceId", t->span.trace_id);
-    json_put_str(&call->j, "spanId", t->span.span_id);
-    if (t->answer.would_deny)
-        json_put_str(&call->j, "wouldDeny", tool_reason_name(t->answer.reason));
-    json_key(&call->j, "result");
-    err = dispatch(call, t->tool, t->request.ns);
-    if (err == 0) {
-        json_close_object(&call->j);
-        if (!record(call, t, "ok", NULL))
-            return;
-        call->c->counters.tools_ok++;
-        call_data(call, 200);
-        return;
-    }
-    call->c->counters.tools_error++;
-    if (!record(call, t, "error", err == -ENOENT ? "unknown tool" : "the tool failed"))
-        return;
-    if (err == -ENOENT)
+    buf_init(&result, CALL_DATA_MAX);
+    outer = call->j;
+    json_out_init(&call->j, &result);
+    if (tool == NULL) {
         call_fail(call, 404, "there is no tool \"%.128s\" here", t->tool);
-    else
-        call_fail(call, 500, "the tool failed");
+        err = -ENOENT;
+    } else {
+        err = toolbox_run(call, tool, t->request.ns, t->input, &is_pending);
+    }
+    call->j = outer;
+    if (err == 0 && buf_error(&result) < 0) {
+        call_fail(call, 500, "the result is too long");
+        err = -EMSGSIZE;
+    }
+    if (err < 0) {
+        fail(call, t);
+    } else if (record(call, t, "ok", is_pending ? "waits for approval" : NULL)) {
+        json_open_object(&call->j);
+        json_put_str(&call->j, "traceId", t->span.trace_id);
+        json_put_str(&call->j, "spanId", t->span.span_id);
+        if (t->answer.would_deny)
+            json_put_str(&call->j, "wouldDeny", tool_reason_name(t->answer.reason));
+        json_key(&call->j, is_pending ? "approval" : "result");
+        json_raw(&call->j, buf_bytes(&result));
+        json_close_object(&call->j);
+        call->c->counters.tools_ok++;
+        call_data(call, is_pending ? 202 : 200);
+    }
+    buf_done(&result);
 }
 
 void tools_call(struct call *call)
 {
-    const struct json *input = NULL;
     struct tool_try t = {.tool = NULL};
     char ns[IDENTITY_NAME_MAX + 1] = "";
     struct buf arguments;
@@ -238,8 +185,9 @@ void tools_call(struct call *call)
          .is_required = true,
          .max = IDENTITY_TOOL_MAX,
          .to = &t.tool},
-        {.name = "input", .kind = FIELD_JSON, .to = &input},
+        {.name = "input", .kind = FIELD_JSON, .to = &t.input},
         {.name = "namespace", .kind = FIELD_NAME, .to = ns},
+        {.name = "workspaceId", .kind = FIELD_NAME, .to = ns},
     };
 
     if (!body_read(call, fields, ARRAY_COUNT(fields)))
@@ -250,8 +198,8 @@ void tools_call(struct call *call)
         return;
     }
     buf_init(&arguments, CALL_BODY_MAX);
-    if (input != NULL) {
-        struct bytes text = json_text(input);
+    if (t.input != NULL) {
+        struct bytes text = json_text(t.input);
 
         buf_add(&arguments, text.data, text.len);
         t.arguments = buf_text(&arguments);
@@ -259,9 +207,11 @@ void tools_call(struct call *call)
     audit_span_begin(call->c->config.audit, NULL, &t.span);
     new_trace(&t.span);
     t.request = (struct tool_request){
-        .agent = call->claims.agent_id,
+        .agent = call->role == ROLE_AGENT ? call->claims.agent_id : NULL, /* NULL: a person */
         .identity = call->has_agent ? &call->agent.identity : NULL,
-        .ns = ns[0] != '\0' ? ns : call->claims.ns,
+        .ns = ns[0] != '\0'              ? ns
+              : call->role == ROLE_AGENT ? call->claims.ns
+                                         : "default",
         .tool = bytes_of_str(t.tool),
         .now_s = call->now_s,
     };

@@ -283,28 +283,63 @@ int agent_write(struct agents *a, pid_t tid, struct agent_ptr to, const void *da
     return len == 0 ? 0 : write_some(a, tid, to.addr, data, len);
 }
 
-int agent_write_pair(struct agents *a, pid_t tid, struct agent_ptr to_a, const void *data_a,
-                     size_t len_a, struct agent_ptr to_b, const void *data_b, size_t len_b)
+int agent_write_pieces(struct agents *a, pid_t tid, const struct agent_piece *pieces,
+                       unsigned count)
 {
-    const struct iovec local[2] = {
-        {.iov_base = (void *)(uintptr_t)data_a, .iov_len = len_a}, /* only read */
-        {.iov_base = (void *)(uintptr_t)data_b, .iov_len = len_b},
-    };
-    const struct iovec remote[2] = {
-        {.iov_base = (void *)(uintptr_t)to_a.addr, .iov_len = len_a}, /* the agent's */
-        {.iov_base = (void *)(uintptr_t)to_b.addr, .iov_len = len_b},
-    };
+    struct iovec local[AGENT_PIECES_MAX];
+    struct iovec remote[AGENT_PIECES_MAX];
+    unsigned used = 0;
+    size_t total = 0;
     ssize_t done;
-    int err;
+    int err = 0;
 
-    if (a->can_vm) {
-        done = process_vm_writev(tid, local, 2, remote, 2, 0);
-        if (done < 0)
-            return -errno;
-        return (size_t)done == len_a + len_b ? 0 : -EFAULT;
+    must(count <= AGENT_PIECES_MAX);
+    if (!a->can_vm) {
+        for (unsigned i = 0; i < count && err == 0; i++)
+            err = agent_write(a, tid, pieces[i].to, pieces[i].data, pieces[i].len);
+        return err;
     }
-    err = agent_write(a, tid, to_a, data_a, len_a);
-    return err < 0 ? err : agent_write(a, tid, to_b, data_b, len_b);
+    for (unsigned i = 0; i < count; i++) {
+        if (pieces[i].len == 0)
+            continue;
+        local[used] = (struct iovec){.iov_base = (void *)(uintptr_t)pieces[i].data, /* only read */
+                                     .iov_len = pieces[i].len};
+        remote[used++] = (struct iovec){.iov_base = (void *)(uintptr_t)pieces[i].to.addr,
+                                        .iov_len = pieces[i].len}; /* the agent's */
+        total += pieces[i].len;
+    }
+    if (used == 0)
+        return 0;
+    done = process_vm_writev(tid, local, used, remote, used, 0);
+    if (done < 0)
+        return -errno;
+    return (size_t)done == total ? 0 : -EFAULT;
+}
+
+int agent_read_two(struct agents *a, pid_t tid, struct agent_ptr from_a, void *ret_a, size_t len_a,
+                   const struct iovec *iov, size_t iov_count, void *ret_b, size_t len_b)
+{
+    const struct iovec local[2] = {{.iov_base = ret_a, .iov_len = len_a},
+                                   {.iov_base = ret_b, .iov_len = len_b}};
+    struct iovec remote[AGENT_PIECES_MAX] = {
+        {.iov_base = (void *)(uintptr_t)from_a.addr, .iov_len = len_a}}; /* the agent's */
+    unsigned used = 1;
+    size_t left = len_b;
+    ssize_t done;
+
+    if (!a->can_vm || iov_count >= AGENT_PIECES_MAX)
+        return -EOPNOTSUPP;
+    for (size_t i = 0; i < iov_count && left > 0; i++) {
+        size_t piece = iov[i].iov_len < left ? iov[i].iov_len : left;
+
+        remote[used++] = (struct iovec){.iov_base = iov[i].iov_base, .iov_len = piece};
+        left -= piece;
+    }
+    must(left == 0); /* the caller took @len_b from these pieces */
+    done = process_vm_readv(tid, local, 2, remote, used, 0);
+    if (done < 0)
+        return -errno;
+    return (size_t)done == len_a + len_b ? 0 : -EFAULT;
 }
 
 int agent_read_iov(struct agents *a, pid_t tid, struct agent_ptr vec, size_t count,

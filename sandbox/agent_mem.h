@@ -60,11 +60,23 @@ int agent_read(struct agents *a, pid_t tid, struct agent_ptr from, void *ret, si
 int agent_write(struct agents *a, pid_t tid, struct agent_ptr to, const void *data,
                 size_t len) MUST_USE;
 
-/** agent_write_pair() - Two writes in one call. Errors as agent_read(); part may then be written.
- */
-int agent_write_pair(struct agents *a, pid_t tid, struct agent_ptr to_a, const void *data_a,
-                     size_t len_a, struct agent_ptr to_b, const void *data_b,
-                     size_t len_b) MUST_USE;
+/** One of several pieces to write in one go: @len bytes of @data to the agent's address @to. */
+struct agent_piece {
+    struct agent_ptr to;
+    const void *data;
+    size_t len;
+};
+#define AGENT_PIECES_MAX 16u
+
+/** agent_write_pieces() - Several writes in one call, empty ones left out. At most
+ * AGENT_PIECES_MAX. Errors as agent_read(); part may then be written. */
+int agent_write_pieces(struct agents *a, pid_t tid, const struct agent_piece *pieces,
+                       unsigned count) MUST_USE;
+/** agent_read_two() - One read of @len_a bytes into @ret_a, and of the first @len_b bytes of what
+ * @iov describes into @ret_b. Errors as agent_read(); -EOPNOTSUPP there are too many pieces, or no
+ * way to do it in one call. */
+int agent_read_two(struct agents *a, pid_t tid, struct agent_ptr from_a, void *ret_a, size_t len_a,
+                   const struct iovec *iov, size_t iov_count, void *ret_b, size_t len_b) MUST_USE;
 
 /** agent_read_iov() - Copy a struct iovec array of the agent. -EMSGSIZE more than AGENT_IOV_MAX;
  * -EINVAL a length that is negative. *ret_total: the sum of lengths, at most INT_MAX. */

@@ -70,7 +70,7 @@ static void answer_error(struct session *s, struct vsock *v, const struct endpoi
     int len = dns_write_error(question, rcode, reply, sizeof(reply));
 
     if (len > 0)
-        udp_deliver(s, v, server, bytes_of(reply, (size_t)len), NULL);
+        (void)udp_deliver(s, v, server, bytes_of(reply, (size_t)len), NULL);
 }
 
 static void answer_and_finish(struct query *q, enum dns_rcode rcode)
@@ -131,7 +131,7 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
     reply.question.id = q->question.id;
     len = dns_write_reply(&reply, out, sizeof(out));
     if (v != NULL && len > 0)
-        udp_deliver(s, v, &q->server, bytes_of(out, (size_t)len), NULL);
+        (void)udp_deliver(s, v, &q->server, bytes_of(out, (size_t)len), NULL);
     finish(q);
 }
 

@@ -63,8 +63,11 @@ static int write_sized(struct session *s, const struct trap *t, const void *data
         return err;
     cut = len < (unsigned)room ? len : (unsigned)room;
     told = tell_uncut ? len : cut;
-    return agent_write_pair(&s->agents, t->call.tid, (struct agent_ptr){addr}, data, cut,
-                            (struct agent_ptr){len_addr}, &told, sizeof(told));
+    return agent_write_pieces(
+        &s->agents, t->call.tid,
+        (const struct agent_piece[]){{.to = {addr}, .data = data, .len = cut},
+                                     {.to = {len_addr}, .data = &told, .len = sizeof(told)}},
+        2);
 }
 
 int sockaddr_write(struct session *s, const struct trap *t, const void *data, unsigned len,

@@ -5,6 +5,7 @@
  * address could leak; on UDP and netlink they are done here, through a duplicate of the agent's
  * end.
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/netlink.h>
@@ -22,8 +23,10 @@
 #include "sandbox/sys_netlink.h"
 #include "sandbox/sys_udp.h"
 
-#define IOV_FEW  64u   /* pieces that need no heap */
-#define MMSG_MAX 1024u /* UIO_MAXIOV: Linux cuts vlen there */
+#define IOV_FEW        64u   /* pieces that need no heap */
+#define MMSG_MAX       1024u /* UIO_MAXIOV: Linux cuts vlen there */
+#define PAYLOAD_PIECES 8u    /* of a received datagram, that are written together with its name */
+static_assert(PAYLOAD_PIECES + 4 <= AGENT_PIECES_MAX, "name and three header fields");
 
 /** A message as one of the calls describes it, in our own memory. */
 struct message {
@@ -35,6 +38,8 @@ struct message {
     int flags;
     unsigned iov_count;
     size_t total;
+    bool is_fetched; /* raw_name has the name, and the session's scratch buffer all bytes */
+    struct sockaddr_storage raw_name;
     struct iovec *iov; /* few, or owned */
     struct iovec few[IOV_FEW];
 };
@@ -52,6 +57,7 @@ static int message_read(struct session *s, const struct trap *t, uint64_t header
     int err;
 
     ret->iov = ret->few;
+    ret->is_fetched = false;
     err = trap_read(s, t, header, &raw, sizeof(raw));
     if (err < 0)
         return err;
@@ -89,6 +95,7 @@ static void message_of_call(const struct trap *t, struct message *ret)
     ret->control_len = 0;
     ret->header = 0;
     ret->flags = (int)t->call.arg[3];
+    ret->is_fetched = false;
     ret->iov_count = 1;
     ret->iov = ret->few;
     ret->iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)t->call.arg[1], .iov_len = len};
@@ -97,10 +104,27 @@ static void message_of_call(const struct trap *t, struct message *ret)
 
 /* Sending */
 
+/** Copy the name and all bytes in one go, where they are as they should be. Where they are not,
+ * each is copied when its turn comes, which gives the right error. */
+static void fetch(struct session *s, const struct trap *t, struct message *m)
+{
+    if (m->name == 0 || m->name_len == 0 || m->name_len > sizeof(m->raw_name) || m->total == 0 ||
+        m->total > DGRAM_PAYLOAD_MAX)
+        return;
+    memset(&m->raw_name, 0, sizeof(m->raw_name));
+    m->is_fetched =
+        agent_read_two(&s->agents, t->call.tid, (struct agent_ptr){m->name}, &m->raw_name,
+                       m->name_len, m->iov, m->iov_count, s->scratch, m->total) == 0 &&
+        notify_is_valid(&s->notify, t->call.id);
+}
+
 static int gather(struct session *s, const struct trap *t, const struct message *m, size_t len)
 {
-    int err = agent_gather(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len);
+    int err;
 
+    if (m->is_fetched)
+        return 0;
+    err = agent_gather(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len);
     return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
 }
 
@@ -143,9 +167,14 @@ static int destination(struct session *s, struct trap *t, const struct message *
         *ret = v->remote;
         return 0;
     }
-    err = sockaddr_read(s, t, m->name, m->name_len, &raw, &len);
-    if (err < 0)
-        return err;
+    if (m->is_fetched) {
+        raw = m->raw_name;
+        len = m->name_len;
+    } else {
+        err = sockaddr_read(s, t, m->name, m->name_len, &raw, &len);
+        if (err < 0)
+            return err;
+    }
     if (v->is_v6 && len >= sizeof(struct sockaddr_in) && raw.ss_family == AF_INET) {
         err = v->is_v6only ? -ENETUNREACH : inet_read(&raw, len, /*is_v6=*/false, ret, &is_mapped);
         return err;
@@ -158,7 +187,7 @@ static int destination(struct session *s, struct trap *t, const struct message *
     return err;
 }
 
-static int64_t send_packet(struct session *s, struct trap *t, const struct message *m)
+static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
 {
     struct vsock *v = t->sock;
     struct endpoint dst = {0};
@@ -173,10 +202,12 @@ static int64_t send_packet(struct session *s, struct trap *t, const struct messa
             v->so_error = 0;
             return err;
         }
+        if (v->state == VSOCK_CONNECTED) /* only then does what was sent natively go anywhere */
+            udp_flush(s, v);
+        fetch(s, t, m);
         err = destination(s, t, m, &dst);
         if (err < 0)
             return err;
-        udp_flush(s, v);
     }
     mark = udp_mark(v, dst.ip.family == IP_V6);
     if (m->total > DGRAM_PAYLOAD_MAX)
@@ -388,53 +419,76 @@ static int64_t take_datagram(struct session *s, struct trap *t, int flags, struc
     return n;
 }
 
-static int write_source(struct session *s, struct trap *t, const struct message *m,
-                        const struct vsock_note *note)
-{
-    struct sockaddr_storage name;
-    struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
-    const void *from = &name;
-    unsigned len;
-    uint32_t room = m->name_len;
-    int err = 0;
+/** What an answer writes into the agent, to be written in one go. */
+struct reply {
+    struct agent_piece pieces[AGENT_PIECES_MAX];
+    unsigned count;
+};
 
-    if (t->sock->kind == VSOCK_NETLINK) {
-        from = &nl;
-        len = sizeof(nl);
-    } else {
-        len = inet_write(&note->from, t->sock->is_v6, &name);
-    }
-    if (m->header == 0)
-        return m->name != 0 ? sockaddr_write(s, t, from, len, m->name, t->call.arg[5]) : 0;
-    if (m->name == 0)
-        len = 0;
-    else
-        err = trap_write(s, t, m->name, from, len < room ? len : room);
-    if (err < 0)
-        return err;
-    return trap_write(s, t, m->header + offsetof(struct msghdr, msg_namelen), &len, sizeof(len));
+static void reply_put(struct reply *r, uint64_t to, const void *data, size_t len)
+{
+    must(r->count < ARRAY_COUNT(r->pieces));
+    r->pieces[r->count++] = (struct agent_piece){.to = {to}, .data = data, .len = len};
 }
 
-static int write_flags(struct session *s, struct trap *t, const struct message *m, int flags,
-                       size_t control_len)
+/** The bytes of a datagram. Those of many pieces are written here and now. */
+static int reply_payload(struct session *s, const struct trap *t, const struct message *m,
+                         size_t len, struct reply *r)
 {
+    size_t done = 0;
+
+    if (m->iov_count > PAYLOAD_PIECES)
+        return notify_is_valid(&s->notify, t->call.id)
+                   ? agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len)
+                   : -ESRCH;
+    for (unsigned i = 0; i < m->iov_count && done < len; i++) {
+        size_t part = m->iov[i].iov_len < len - done ? m->iov[i].iov_len : len - done;
+
+        reply_put(r, (uint64_t)(uintptr_t)m->iov[i].iov_base, s->scratch + done, part);
+        done += part;
+    }
+    return 0;
+}
+
+static unsigned source_name(const struct vsock *v, const struct vsock_note *note,
+                            struct sockaddr_storage *ret)
+{
+    struct sockaddr_nl *nl = (struct sockaddr_nl *)ret;
+
+    if (v->kind != VSOCK_NETLINK)
+        return inet_write(&note->from, v->is_v6, ret);
+    *nl = (struct sockaddr_nl){.nl_family = AF_NETLINK};
+    return sizeof(*nl);
+}
+
+/** Room for the source's name: of recvfrom() it is where the sixth argument points. */
+static int source_room(struct session *s, const struct trap *t, const struct message *m,
+                       uint32_t *ret)
+{
+    int32_t room;
     int err;
 
-    if (m->header == 0)
+    *ret = m->name_len;
+    if (m->header != 0 || m->name == 0)
         return 0;
-    err = trap_write(s, t, m->header + offsetof(struct msghdr, msg_flags), &flags, sizeof(flags));
-    if (err < 0)
-        return err;
-    return trap_write(s, t, m->header + offsetof(struct msghdr, msg_controllen), &control_len,
-                      sizeof(control_len));
+    err = agent_read(&s->agents, t->call.tid, (struct agent_ptr){t->call.arg[5]}, &room,
+                     sizeof(room)); /* valid or not is asked before anything is written */
+    if (err == 0 && room < 0)
+        err = -EINVAL;
+    *ret = err == 0 ? (uint32_t)room : 0;
+    return err;
 }
 
 static int64_t receive_packet(struct session *s, struct trap *t, const struct message *m)
 {
+    struct reply r = {.count = 0};
+    struct sockaddr_storage name;
     struct vsock_note note;
     int64_t n = take_datagram(s, t, m->flags, &note);
     int out_flags = 0;
     size_t control_len = 0;
+    uint32_t room = 0;
+    unsigned name_len;
     size_t len;
     int err;
 
@@ -443,15 +497,28 @@ static int64_t receive_packet(struct session *s, struct trap *t, const struct me
     len = (size_t)n < m->total ? (size_t)n : m->total;
     if (len < (size_t)n)
         out_flags |= MSG_TRUNC;
-    if (!notify_is_valid(&s->notify, t->call.id))
-        return -ESRCH;
-    err = agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len);
+    err = reply_payload(s, t, m, len, &r);
     if (err == 0)
-        err = write_source(s, t, m, &note);
+        err = source_room(s, t, m, &room);
     if (err == 0 && t->sock->kind == VSOCK_UDP && m->control != 0)
         err = ancillary_write(s, t, m->control, m->control_len, &note, &control_len, &out_flags);
-    if (err == 0)
-        err = write_flags(s, t, m, out_flags, control_len);
+    if (err < 0)
+        return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
+    name_len = m->name != 0 ? source_name(t->sock, &note, &name) : 0;
+    reply_put(&r, m->name, &name, name_len < room ? name_len : room);
+    if (m->header != 0) {
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_namelen), &name_len,
+                  sizeof(name_len));
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_flags), &out_flags,
+                  sizeof(out_flags));
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_controllen), &control_len,
+                  sizeof(control_len));
+    } else if (m->name != 0) {
+        reply_put(&r, t->call.arg[5], &name_len, sizeof(name_len));
+    }
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    err = agent_write_pieces(&s->agents, t->call.tid, r.pieces, r.count);
     if (err < 0)
         return err;
     return (m->flags & MSG_TRUNC) != 0 ? n : (int64_t)len;

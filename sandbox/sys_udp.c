@@ -31,8 +31,8 @@ static unsigned family_index(const struct ip *ip)
 
 /* Receiving */
 
-void udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
-                 struct bytes payload, const struct vsock_mark *mark)
+int udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
+                struct bytes payload, const struct vsock_mark *mark)
 {
     struct vsock_note note = {
         .len = (uint32_t)payload.len,
@@ -49,11 +49,13 @@ void udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from
     }
     while (v->note_count >= NOTES_PER_SOCKET)
         vsock_note_pop(s->sockets, v);
-    if (!vsock_note_has_room(s->sockets) ||
-        send(v->our_end, payload.data, payload.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return; /* full, or shut down for reading: dropped, as UDP may */
+    if (!vsock_note_has_room(s->sockets))
+        return 0;
+    if (send(v->our_end, payload.data, payload.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return errno == EAGAIN || errno == ENOBUFS ? 0 : -EPIPE; /* full: dropped, as UDP may */
     must(vsock_note_push(s->sockets, v, &note) == 0);
     held_wake(s->held, v, HELD_INPUT);
+    return 0;
 }
 
 static struct vsock_peer *peer_find(struct vsock *v, const struct endpoint *to)
@@ -77,7 +79,7 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
     if (v->state == VSOCK_CONNECTED && !endpoint_equal(&v->remote, from))
         return;
     v->bytes_in += payload.len;
-    udp_deliver(v->owner, v, from, payload, NULL);
+    (void)udp_deliver(v->owner, v, from, payload, NULL); /* closed: its own watch says so */
 }
 
 static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err)
@@ -128,13 +130,14 @@ static int send_local(struct session *s, struct vsock *v, const struct endpoint 
     struct endpoint src = {.ip = source_of(s, v, &dst->ip), .port = v->local.port};
     struct vsock *receiver;
 
-    do
-        receiver = vsock_receiver(s->sockets, dst, &src);
-    while (receiver != NULL && receiver->kept_fd < 0 && !sock_is_open(s, receiver));
-    if (receiver == NULL)
-        return -ECONNREFUSED;
-    udp_deliver(s, receiver, &src, payload, mark);
-    return 0;
+    /* That a receiver was closed is seen when it is sent to; then it is ended, and not found again.
+     */
+    while ((receiver = vsock_receiver(s->sockets, dst, &src)) != NULL) {
+        if (udp_deliver(s, receiver, &src, payload, mark) == 0 || receiver->kept_fd >= 0 ||
+            sock_is_open(s, receiver))
+            return 0;
+    }
+    return -ECONNREFUSED;
 }
 
 /** May this socket send to @dst? Asked of the policy at first and then every now and then. */

@@ -21,9 +21,9 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
 /** udp_mark() - What a datagram of the socket carries when its message says nothing else. */
 struct vsock_mark udp_mark(const struct vsock *v, bool is_v6_destination);
 /** udp_deliver() - Put a datagram into the agent's queue; dropped when that is full.
- * @mark: NULL when it is not known. */
-void udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
-                 struct bytes payload, const struct vsock_mark *mark);
+ * @mark: NULL when it is not known. Returns 0, or -EPIPE when nobody reads there any more. */
+int udp_deliver(struct session *s, struct vsock *v, const struct endpoint *from,
+                struct bytes payload, const struct vsock_mark *mark);
 /** udp_autobind() - Give the socket a port when it has none. */
 int udp_autobind(struct session *s, struct vsock *v) MUST_USE;
 

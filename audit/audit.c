@@ -45,6 +45,8 @@ struct audit {
     uint64_t questions; /* numbers of their own, so that a late answer is known as such */
     struct buf message; /* reused for each record */
     struct programs programs;
+    char cause[AUDIT_SPAN_CAP]; /* audit_set_cause(); "": none */
+    struct mono cause_since;
 };
 
 static bool is_name(const char *name)
@@ -84,6 +86,12 @@ static void make_trace_id(char ret[static AUDIT_TRACE_CAP])
                    (unsigned)(low >> 48), low & UINT64_C(0xffffffffffff));
 }
 
+static bool is_span_id(const char *text)
+{
+    return strlen(text) == AUDIT_SPAN_CAP - 1 &&
+           strspn(text, "0123456789abcdef") == AUDIT_SPAN_CAP - 1;
+}
+
 static int check_config(const struct audit_config *config, struct why *why)
 {
     if (config->path == NULL || config->path[0] == '\0' || strlen(config->path) >= PATH_MAX)
@@ -97,6 +105,8 @@ static int check_config(const struct audit_config *config, struct why *why)
         (strlen(config->trace_id) >= AUDIT_TRACE_CAP || config->trace_id[0] == '\0' ||
          strspn(config->trace_id, "0123456789abcdef-") != strlen(config->trace_id)))
         return why_set(why, -EINVAL, "the trace id must be a UUID in lower case");
+    if (config->parent_span_id != NULL && !is_span_id(config->parent_span_id))
+        return why_set(why, -EINVAL, "a span id must be 16 digits of 0-9 a-f");
     return 0;
 }
 
@@ -394,7 +404,18 @@ const char *audit_span_of(const struct audit *a, int32_t pid, const struct audit
 {
     const struct program *p = nearest_program(a, pid, lineage);
 
+    if (a->cause[0] != '\0' && (p == NULL || mono_before(p->span.started, a->cause_since)))
+        return a->cause;
     return p != NULL ? p->span.span_id : a->root_span;
+}
+
+int audit_set_cause(struct audit *a, const char *span_id)
+{
+    if (span_id != NULL && !is_span_id(span_id))
+        return -EINVAL;
+    (void)snprintf(a->cause, sizeof(a->cause), "%s", span_id != NULL ? span_id : "");
+    a->cause_since = mono_now();
+    return 0;
 }
 
 int audit_exit(struct audit *a, int32_t pid, int exit_status)
@@ -404,8 +425,10 @@ int audit_exit(struct audit *a, int32_t pid, int exit_status)
     const struct audit_record r = {.kind = AUDIT_EXIT,
                                    .pid = pid,
                                    .tool = gone.tool,
-                                   .status = exit_status == 0 ? "ok" : "error",
-                                   .exit_status = exit_status};
+                                   .status = exit_status <= 0 ? "ok" : "error",
+                                   .exit_status = exit_status,
+                                   .detail =
+                                       exit_status < 0 ? "its exit status is not known" : NULL};
 
     if (p == NULL)
         return 0;
@@ -421,7 +444,8 @@ static const char *base_name(const char *exe)
     return slash != NULL && slash[1] != '\0' ? slash + 1 : exe;
 }
 
-int audit_exec(struct audit *a, int32_t pid, const char *exe, const struct audit_lineage *lineage)
+int audit_exec(struct audit *a, int32_t pid, const char *exe, const char *arguments,
+               const struct audit_lineage *lineage)
 {
     int32_t ppid =
         lineage != NULL && lineage->parent_of != NULL ? lineage->parent_of(lineage->self, pid) : 0;
@@ -437,6 +461,7 @@ int audit_exec(struct audit *a, int32_t pid, const char *exe, const struct audit
                                    .pid = pid,
                                    .ppid = ppid,
                                    .exe = exe,
+                                   .arguments = arguments,
                                    .duration_ns = -1};
 
     if (err < 0)

@@ -163,20 +163,31 @@ struct audit_lineage {
 
 #define AUDIT_PROGRAMS_MAX 4096u /* programs that run at the same time and are told apart */
 
+#define AUDIT_EXIT_UNKNOWN (-1) /* exit status of a program whose end could not be asked about */
+
 /**
  * audit_exec() - A process executed a program: record it as span `exec:NAME`, whose parent is the
  * span of the nearest ancestor that has one. A program that the same process ran before has ended
  * by that. With more than AUDIT_PROGRAMS_MAX at a time, further ones are recorded, and what they do
- * belongs to their ancestor. Errors: as audit_emit().
+ * belongs to their ancestor.
+ * @arguments: argv as a JSON array, which the writer redacts; NULL: not known.
+ * Errors: as audit_emit().
  */
-int audit_exec(struct audit *a, int32_t pid, const char *exe,
+int audit_exec(struct audit *a, int32_t pid, const char *exe, const char *arguments,
                const struct audit_lineage *lineage) MUST_USE;
 /** audit_exit() - The process ended: record its program's end. A process without span is ignored.
- * @exit_status: as a shell says it, 128+n for signal n. Errors: as audit_emit(). */
+ * @exit_status: as a shell says it, 128+n for signal n; AUDIT_EXIT_UNKNOWN. Errors: as
+ * audit_emit(). */
 int audit_exit(struct audit *a, int32_t pid, int exit_status) MUST_USE;
 /** audit_span_of() - The span that what @pid does belongs to: parent_span_id of its flows. Never
  * NULL; valid until the next call on @a. */
 const char *audit_span_of(const struct audit *a, int32_t pid, const struct audit_lineage *lineage);
+
+/** audit_set_cause() - From now on, what the programs that run already do is done on behalf of the
+ * span @span_id: their flows, and programs that they start, belong to it. It is how the tool call
+ * of a server in a sandbox gets its flows. NULL: on their own behalf again. Errors: -EINVAL it is
+ * no span id. */
+int audit_set_cause(struct audit *a, const char *span_id) MUST_USE;
 
 /** audit_stop() - Flush, end the auditor, wait for it. Accepts NULL. Returns 0, or -errno when
  * records could not be written. */

@@ -205,14 +205,69 @@ void redact_text(struct bytes text, struct json_out *j)
 
 static void write_value(const struct json *v, struct json_out *j, unsigned depth);
 
+/** Does a program's argument announce that the next one is a secret: `--password`, `-token`? One
+ * with "=" holds its own. */
+static bool is_secret_option(struct bytes word)
+{
+    return word.len > 2 && word.data[0] == '-' && memchr(word.data, '=', word.len) == NULL &&
+           memchr(word.data, ' ', word.len) == NULL && redact_is_secret_name(word);
+}
+
+/** … or NAME:PASSWORD, as curl's and wget's do? */
+static bool is_login_option(struct bytes word)
+{
+    static const char *const names[] = {"-u", "-U", "--user", "--proxy-user"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (bytes_equal(word, bytes_of_str(names[i])))
+            return true;
+    return false;
+}
+
+static void write_login(struct bytes word, struct json_out *j)
+{
+    const uint8_t *colon = memchr(word.data, ':', word.len);
+    struct buf clean;
+
+    if (colon == NULL) {
+        redact_text(word, j);
+        return;
+    }
+    buf_init(&clean, REDACT_BYTES_MAX * 2);
+    buf_add(&clean, word.data, (size_t)(colon + 1 - word.data));
+    buf_add_str(&clean, REDACTED);
+    json_bytes(j, buf_bytes(&clean));
+    buf_done(&clean);
+}
+
+/** An array may be the arguments of a program. */
+static void write_elements(const struct json *v, struct json_out *j, unsigned depth)
+{
+    struct bytes before = {0};
+
+    for (const struct json *m = json_first(v); m != NULL; m = json_next(m)) {
+        const char *text = NULL;
+        struct bytes word = {0};
+
+        if (json_type(m) == JSON_STRING && json_read_str(m, &text) == 0)
+            word = bytes_of_str(text);
+        if (text != NULL && is_secret_option(before))
+            json_str(j, REDACTED);
+        else if (text != NULL && is_login_option(before))
+            write_login(word, j);
+        else
+            write_value(m, j, depth + 1);
+        before = word;
+    }
+}
+
 static void write_members(const struct json *v, struct json_out *j, unsigned depth)
 {
     for (const struct json *m = json_first(v); m != NULL; m = json_next(m)) {
         const char *name = json_name(m);
 
-        if (name != NULL)
-            json_key(j, name);
-        if (name != NULL && redact_is_secret_name(bytes_of_str(name)))
+        json_key(j, name);
+        if (redact_is_secret_name(bytes_of_str(name)))
             json_str(j, REDACTED);
         else
             write_value(m, j, depth + 1);
@@ -235,7 +290,7 @@ static void write_value(const struct json *v, struct json_out *j, unsigned depth
         return;
     case JSON_ARRAY:
         json_open_array(j);
-        write_members(v, j, depth);
+        write_elements(v, j, depth);
         json_close_array(j);
         return;
     case JSON_STRING:

@@ -410,6 +410,24 @@ static void answer_rst(struct netstack *ns, const struct packet *about)
         tunnel_send(ns, bytes_of(rst, (size_t)len));
 }
 
+/**
+ * A peer that starts anew may take a port that its last life left in TIME_WAIT here, with a lower
+ * sequence number. Its SYN is then answered with an ACK, and it answers that with a reset, exactly
+ * in sequence: the old connection is over, and the SYN that follows begins the new one. Linux does
+ * so, too, unless net.ipv4.tcp_rfc1337 is set. Returns true when the reset was for such a one.
+ */
+static bool end_time_wait(const struct packet *p, const struct packet_tcp *tcp,
+                          const struct netstack_inbound *who)
+{
+    struct tcp_pcb *pcb = find_pcb(&who->dst, &who->src);
+
+    if (pcb == NULL || pcb->state != TIME_WAIT || tcp->seq != pcb->rcv_nxt ||
+        !packet_checksum_ok(p))
+        return false;
+    tcp_abort(pcb); /* says nothing, and nobody owns it */
+    return true;
+}
+
 bool lwip_tcp_syn(struct netstack *ns, const struct packet *p)
 {
     struct netstack_inbound who = {0};
@@ -424,7 +442,9 @@ bool lwip_tcp_syn(struct netstack *ns, const struct packet *p)
     who.dst = (struct endpoint){.ip = p->dst, .port = tcp.dst_port};
     if ((tcp.flags & PACKET_RST) != 0) {
         f = held_find(ns, &who.dst, &who.src);
-        if (f == NULL || !packet_checksum_ok(p))
+        if (f == NULL)
+            return end_time_wait(p, &tcp, &who);
+        if (!packet_checksum_ok(p))
             return false;
         if (ns->server.tcp_cancel != NULL)
             ns->server.tcp_cancel(ns->server.self, f);

@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/own.h"
+#include "netstack/lwip/port.h"
 
 #include "tests/support/suite.h"
 #include "tests/support/tunnel.h"
@@ -149,6 +150,42 @@ START_TEST(connect_answers_are_exact)
     close(fd);
     if (native == -ENETUNREACH || native == -EHOSTUNREACH)
         ck_assert_int_eq(tunnel_open(&t, &nowhere, &o), native);
+    tunnel_down(&t);
+}
+END_TEST
+
+/* A sandbox that starts again forgets its sequence numbers, and may choose a port that its last
+ * life left in TIME_WAIT at the gateway. */
+START_TEST(a_port_in_time_wait_serves_the_peer_s_next_life)
+{
+    struct tunnel t;
+    struct endpoint at;
+    int listener;
+
+    tunnel_up(&t, &plain);
+    listener = tunnel_listen(IP_V4, &at);
+    for (unsigned i = 0; i < 12; i++) { /* half of the new numbers are lower than the old */
+        struct tunnel_owner o = {.opened = 1, .closed = 1, .agent = -1};
+        int pair[2], server;
+        char c;
+
+        lattice_lwip_key();
+        ck_assert_int_eq(flow_open(t.ns, &at, 40000, &tunnel_owner_events, &o, &o.flow), 0);
+        tunnel_wait(&t, &o.opened, 1, 5000);
+        ck_assert_int_eq(o.opened, 0);
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        ck_assert_int_eq(flow_attach(o.flow, pair[1]), 0);
+        server = accept(listener, NULL, NULL);
+        ck_assert_int_ge(server, 0);
+        close(server); /* the first to close is the one that waits: the gateway's end */
+        ck_assert_int_eq(read_soon(&t, pair[0], &c, 1), 0);
+        close(pair[0]);
+        tunnel_wait(&t, &o.closed, 1, 5000);
+        ck_assert_int_eq(o.closed, 0);
+        for (unsigned k = 0; k < 20; k++) /* until our end has its last ACK and is forgotten */
+            ck_assert_int_eq(loop_turn(t.loop, mono_add_ms(mono_now(), 2)), 0);
+    }
+    close(listener);
     tunnel_down(&t);
 }
 END_TEST
@@ -387,6 +424,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(half_close_goes_through_each_way),
     SUITE_TEST(resets_go_through_each_way),
     SUITE_TEST(connect_answers_are_exact),
+    SUITE_TEST(a_port_in_time_wait_serves_the_peer_s_next_life),
     SUITE_TEST(gateway_policy_refuses_what_no_rule_names),
     SUITE_SLOW(a_thousand_connections_at_once, 60),
     SUITE_SLOW(exact_bytes_though_every_third_datagram_is_lost, 150),

@@ -102,11 +102,28 @@ START_TEST(deep_values_are_cut)
 }
 END_TEST
 
+/* Goal: a program's arguments keep their sense and lose their secrets. */
+START_TEST(arguments_of_programs_lose_their_secrets)
+{
+    check_json("[\"curl\",\"-u\",\"me:" CANARY "\",\"--token\",\"" CANARY "\",\"x\"]",
+               "[\"curl\",\"-u\",\"me:[redacted]\",\"--token\",\"[redacted]\",\"x\"]");
+    check_json("[\"a\",\"--password=" CANARY "\",\"b\"]",
+               "[\"a\",\"--password=[redacted]\",\"b\"]");
+    check_json("[\"sh\",\"-c\",\"PGPASSWORD=" CANARY " psql\"]",
+               "[\"sh\",\"-c\",\"PGPASSWORD=[redacted] psql\"]");
+    check_json("[\"ls\",\"-l\",\"plain\",\"-u\",\"user\"]",
+               "[\"ls\",\"-l\",\"plain\",\"-u\",\"user\"]");
+    check_json("[\"--key\",7,[\"--key\",\"" CANARY "\"]]",
+               "[\"--key\",7,[\"--key\",\"[redacted]\"]]");
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_ROWS(members_with_secret_names_lose_their_value, 20),
     SUITE_ROWS(secrets_inside_texts_are_masked, 12),
     SUITE_TEST(what_is_not_json_is_not_shown),
     SUITE_TEST(deep_values_are_cut),
+    SUITE_TEST(arguments_of_programs_lose_their_secrets),
 };
 
 SUITE_MAIN("audit redaction", tests)

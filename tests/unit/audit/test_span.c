@@ -50,11 +50,11 @@ START_TEST(flows_belong_to_the_nearest_ancestor_that_executed)
     char child[AUDIT_SPAN_CAP];
 
     ck_assert_str_eq(audit_span_of(a, 10, &lineage), audit_root_span(a));
-    ck_assert_int_eq(audit_exec(a, 10, "/bin/sh", &lineage), 0);
+    ck_assert_int_eq(audit_exec(a, 10, "/bin/sh", NULL, &lineage), 0);
     (void)snprintf(shell, sizeof(shell), "%s", audit_span_of(a, 10, &lineage));
     ck_assert_str_ne(shell, audit_root_span(a));
     ck_assert_str_eq(audit_span_of(a, 13, &lineage), shell); /* forks only */
-    ck_assert_int_eq(audit_exec(a, 11, "/usr/bin/make", &lineage), 0);
+    ck_assert_int_eq(audit_exec(a, 11, "/usr/bin/make", NULL, &lineage), 0);
     (void)snprintf(child, sizeof(child), "%s", audit_span_of(a, 11, &lineage));
     ck_assert_str_ne(child, shell);
     ck_assert_str_eq(audit_span_of(a, 13, &lineage), child);
@@ -63,6 +63,30 @@ START_TEST(flows_belong_to_the_nearest_ancestor_that_executed)
     ck_assert_int_eq(audit_exit(a, 99, 0), 0);                            /* was never there */
     ck_assert_str_eq(audit_span_of(a, 50, &lineage), audit_root_span(a)); /* its own parent */
     ck_assert_str_eq(audit_span_of(a, 77, NULL), audit_root_span(a));
+    finish(a);
+}
+END_TEST
+
+/* Goal: what a server does for a call belongs to the call, and what it did before or does
+ * afterwards does not. Method: programs before and after audit_set_cause(), with and without. */
+START_TEST(flows_belong_to_the_cause_while_there_is_one)
+{
+    static const char call[] = "00000000000000aa";
+    struct audit *a = start();
+    char server[AUDIT_SPAN_CAP];
+
+    ck_assert_int_eq(audit_exec(a, 10, "/usr/bin/node", "[\"node\"]", &lineage), 0);
+    (void)snprintf(server, sizeof(server), "%s", audit_span_of(a, 10, &lineage));
+    ck_assert_int_eq(audit_set_cause(a, "00000000000000a"), -EINVAL);
+    ck_assert_int_eq(audit_set_cause(a, "00000000000000aG"), -EINVAL);
+    ck_assert_str_eq(audit_span_of(a, 10, &lineage), server);
+    ck_assert_int_eq(audit_set_cause(a, call), 0);
+    ck_assert_str_eq(audit_span_of(a, 10, &lineage), call);
+    ck_assert_int_eq(audit_exec(a, 11, "/usr/bin/git", NULL, &lineage), 0);
+    ck_assert_str_ne(audit_span_of(a, 11, &lineage), call); /* its own span, below the call's */
+    ck_assert_str_ne(audit_span_of(a, 11, &lineage), server);
+    ck_assert_int_eq(audit_set_cause(a, NULL), 0);
+    ck_assert_str_eq(audit_span_of(a, 10, &lineage), server);
     finish(a);
 }
 END_TEST
@@ -84,9 +108,10 @@ START_TEST(program_records_reach_the_tree)
 
     (void)snprintf(trace, sizeof(trace), "%s", audit_trace_id(a));
     ck_assert_int_eq(audit_emit(a, &begin), 0);
-    ck_assert_int_eq(audit_exec(a, 10, "/bin/sh", &lineage), 0);
-    ck_assert_int_eq(audit_exec(a, 11, "/bin/env", &lineage), 0);
-    ck_assert_int_eq(audit_exec(a, 11, "/usr/bin/python3", &lineage), 0); /* env executes python3 */
+    ck_assert_int_eq(audit_exec(a, 10, "/bin/sh", NULL, &lineage), 0);
+    ck_assert_int_eq(audit_exec(a, 11, "/bin/env", NULL, &lineage), 0);
+    ck_assert_int_eq(audit_exec(a, 11, "/usr/bin/python3", NULL, &lineage),
+                     0); /* env executes python3 */
     audit_span_begin(a, audit_span_of(a, 11, &lineage), &call);
     ck_assert_int_eq(audit_span_end(a, &call, &outcome), 0);
     ck_assert_int_eq(audit_exit(a, 11, 1), 0);
@@ -163,6 +188,7 @@ END_TEST
 
 static const struct suite_test tests[] = {
     SUITE_TEST(flows_belong_to_the_nearest_ancestor_that_executed),
+    SUITE_TEST(flows_belong_to_the_cause_while_there_is_one),
     SUITE_TEST(program_records_reach_the_tree),
     SUITE_TEST(table_agrees_with_a_plain_model_under_random_use),
     SUITE_TEST(full_table_refuses_one_more),

@@ -7,6 +7,7 @@
 #include "cmd/commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/rng.h"
 #include "cmd/cli.h"
 #include "cmd/enroll_options.h"
+#include "cmd/nats_options.h"
 #include "sandbox/sandbox.h"
 
 #define SANDBOX_NAME_MAX 64
@@ -40,6 +42,13 @@ enum {
     OPT_RENEW,
     OPT_CA_FILE,
     OPT_INSECURE_HTTP,
+    OPT_TRACE_ID,
+    OPT_PARENT_SPAN,
+    OPT_CAUSE_FD,
+    OPT_NATS,
+    OPT_NATS_CREDS,
+    OPT_NATS_CA,
+    OPT_NATS_WORKSPACE,
     OPT_VERBOSE,
     OPT_JSON,
     OPT_COUNT,
@@ -71,6 +80,17 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_RENEW] = {"renew", "SECONDS", "How often the agent's token is renewed (default: 600)."},
     [OPT_CA_FILE] = {"ca-file", "FILE", ENROLL_OPTION_HELP_CA},
     [OPT_INSECURE_HTTP] = {"insecure-http", NULL, ENROLL_OPTION_HELP_PLAIN},
+    [OPT_TRACE_ID] = {"trace-id", "UUID",
+                      "The trace that the records belong to (default: a new one)."},
+    [OPT_PARENT_SPAN] = {"parent-span", "HEX",
+                         "The span of the starter that the sandbox is part of."},
+    [OPT_CAUSE_FD] = {"cause-fd", "N",
+                      "Descriptor on which the starter names the span that it works for, line by\n"
+                      "line: what happens meanwhile belongs to that span."},
+    [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
+    [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
+    [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
+    [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
     [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
 };
@@ -99,6 +119,11 @@ struct request {
     const char *name;
     const char *wg_path;
     const char *audit_log;
+    char default_log[PATH_CAP]; /* where it points when nothing was said */
+    const char *trace_id;
+    const char *parent_span;
+    int cause_fd; /* 0: none */
+    struct nats_options nats;
     bool is_direct;
     bool is_offline;
     bool is_enforce;
@@ -183,6 +208,32 @@ static int take_enroll_option(struct request *r, int option, const char *value)
     }
 }
 
+/** Take an option about where records belong or go. */
+static int take_audit_option(struct request *r, int option, const char *value)
+{
+    const char **const texts[] = {
+        [OPT_AUDIT_LOG] = &r->audit_log,           [OPT_TRACE_ID] = &r->trace_id,
+        [OPT_PARENT_SPAN] = &r->parent_span,       [OPT_NATS] = &r->nats.url,
+        [OPT_NATS_CREDS] = &r->nats.creds,         [OPT_NATS_CA] = &r->nats.ca,
+        [OPT_NATS_WORKSPACE] = &r->nats.workspace,
+    };
+    uint16_t number;
+    int flags;
+
+    if (option != OPT_CAUSE_FD) {
+        *texts[option] = value;
+        return 0;
+    }
+    if (port_parse(bytes_of_str(value), &number) < 0 || number <= STDERR_FILENO)
+        return cli_usage_error(&command, "--cause-fd '%s': a descriptor above 2 expected", value);
+    r->cause_fd = number;
+    flags = fcntl(r->cause_fd, F_GETFL);
+    if (flags < 0 || fcntl(r->cause_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(r->cause_fd, F_SETFD, FD_CLOEXEC) < 0)
+        return cli_usage_error(&command, "--cause-fd %s: %s", value, strerror(errno));
+    return 0;
+}
+
 /** Take one option. Returns 0, or the exit status of a usage error. */
 static int take_option(struct request *r, int option, const char *value)
 {
@@ -215,9 +266,6 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_AUDIT:
         r->is_audit = true;
         return 0;
-    case OPT_AUDIT_LOG:
-        r->audit_log = value;
-        return 0;
     case OPT_SERVER_URL:
     case OPT_TOKEN:
     case OPT_TOKEN_FILE:
@@ -225,6 +273,15 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_CA_FILE:
     case OPT_INSECURE_HTTP:
         return take_enroll_option(r, option, value);
+    case OPT_AUDIT_LOG:
+    case OPT_TRACE_ID:
+    case OPT_PARENT_SPAN:
+    case OPT_CAUSE_FD:
+    case OPT_NATS:
+    case OPT_NATS_CREDS:
+    case OPT_NATS_CA:
+    case OPT_NATS_WORKSPACE:
+        return take_audit_option(r, option, value);
     case OPT_VERBOSE:
         r->is_verbose = true;
         return 0;
@@ -427,9 +484,10 @@ static int run(struct request *r)
     char default_shell[] = "/bin/sh";
     char *shell_argv[] = {getenv("SHELL"), NULL};
     char name[SANDBOX_NAME_MAX + 1];
-    char audit_log[PATH_CAP];
     struct wg_conf wg = {0};
+    struct audit_stream stream;
     struct why why = {0};
+    int has_no_stream;
     int status = 0;
 
     if (shell_argv[0] == NULL || shell_argv[0][0] == '\0')
@@ -441,14 +499,15 @@ static int run(struct request *r)
         r->name = name;
     }
     if (r->audit_log == NULL) {
-        if (audit_default_path(r->name, audit_log, sizeof(audit_log)) < 0) {
+        if (audit_default_path(r->name, r->default_log, sizeof(r->default_log)) < 0) {
             (void)why_set(&why, -ENOENT,
                           "no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
             return fail(&why);
         }
-        r->audit_log = audit_log;
+        r->audit_log = r->default_log;
     }
-    if (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0) {
+    has_no_stream = nats_options_stream(&r->nats, &stream, &why);
+    if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
         status = fail(&why);
     } else {
         struct sandbox_config config = {
@@ -460,6 +519,10 @@ static int run(struct request *r)
             .wg = r->wg_path != NULL ? &wg : NULL,
             .policy = r->policy,
             .audit_log = r->audit_log,
+            .trace_id = r->trace_id,
+            .parent_span_id = r->parent_span,
+            .cause_fd = r->cause_fd,
+            .stream = has_no_stream == 0 ? &stream : NULL,
             .verbose = r->is_verbose,
             .json = r->is_json,
         };
@@ -469,13 +532,14 @@ static int run(struct request *r)
         if (why.text[0] != '\0')
             (void)fail(&why);
     }
+    nats_options_done(&r->nats);
     wg_conf_done(&wg);
     return status;
 }
 
 static int start(int argc, char **argv)
 {
-    struct request r = {0};
+    static struct request r; /* large, and one command is all that a process runs */
     int status;
 
     if (policy_new(POLICY_ENFORCE, &r.policy) < 0) {

@@ -16,12 +16,25 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "sandbox/filter.h"
+#include "sandbox/programs.h"
+
+/** All arguments are scalars, and none is judged: the kernel may go on. */
+static int64_t sys_program_begins(struct session *s, struct trap *t)
+{
+    int err = programs_started(s->programs, &t->call);
+
+    if (err < 0 && err != -ENOENT)
+        log_warn("a program that begins cannot go on", F_INT("errno", -err));
+    return CALL_DONE;
+}
 
 struct handler {
     int nr;
     int64_t (*run)(struct session *s, struct trap *t);
     bool has_fd;       /* the first argument is a descriptor */
     bool may_continue; /* for sockets of the kernel's, and where the handler says why */
+    bool is_blind;     /* works although the agent's memory cannot be read */
 };
 
 static const struct handler handlers[] = {
@@ -42,6 +55,7 @@ static const struct handler handlers[] = {
     {.nr = SYS_sendmmsg, .run = sys_sendmmsg, .has_fd = true, .may_continue = true},
     {.nr = SYS_recvmmsg, .run = sys_recvmmsg, .has_fd = true, .may_continue = true},
     {.nr = SYS_ioctl, .run = sys_ioctl, .has_fd = true, .may_continue = true},
+    {.nr = FILTER_BEGIN_CALL, .run = sys_program_begins, .is_blind = true},
 };
 
 static const struct handler *handler_of(int nr)
@@ -161,6 +175,13 @@ int dispatch_init(struct session *s)
     return held_table_new(s->loop, &events, s, &s->held);
 }
 
+static bool is_blind(int nr)
+{
+    const struct handler *h = handler_of(nr);
+
+    return h != NULL && h->is_blind;
+}
+
 int dispatch_ready(struct session *s)
 {
     struct call call;
@@ -171,6 +192,8 @@ int dispatch_ready(struct session *s)
         return 0; /* the call vanished before we took it */
     if (err < 0)
         return err;
+    if (s->agents_err < 0 && !is_blind(call.nr))
+        return s->agents_err;
     held_drop_thread(s->held, call.tid);
     if (replay_take(&s->replay, &call, &kept)) {
         if (notify_answer(&s->notify, call.id, kept) == -ENOENT)

@@ -17,6 +17,19 @@
 
 #define FILTER_GUARDED_MAX 4
 
+/* What every program does once when it begins, before code of its own: x86-64 sets the thread
+ * pointer by arch_prctl(ARCH_SET_FS). Elsewhere a register holds it, and the C libraries'
+ * set_tid_address(2) has to do. */
+#if defined(__x86_64__)
+#define FILTER_BEGIN_CALL SYS_arch_prctl
+#define FILTER_BEGIN_MASK UINT64_C(0xffffffff)
+#define FILTER_BEGIN_ARG  UINT64_C(0x1002) /* ARCH_SET_FS: asm/prctl.h */
+#else
+#define FILTER_BEGIN_CALL SYS_set_tid_address
+#define FILTER_BEGIN_MASK UINT64_C(0)
+#define FILTER_BEGIN_ARG  UINT64_C(0)
+#endif
+
 struct filter_config {
     /* ptrace and process_vm_* are allowed: processes outside are out of reach all the same, by a
      * Landlock domain or by Yama. */

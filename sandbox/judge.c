@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "sandbox/programs.h"
 
 struct refusal {
     uint64_t key;    /* 0: empty */
@@ -192,6 +193,7 @@ static int record_decision(struct session *s, const struct flow_info *info, cons
         .name = name[0] != '\0' ? name : NULL,
         .rule = answer->rule[0] != '\0' ? answer->rule : NULL,
         .reason = policy_reason_name(answer->reason),
+        .parent_span_id = info->span[0] != '\0' ? info->span : NULL,
         .pid = info->pid,
         .exe = info->exe,
         .duration_ns = -1,
@@ -200,11 +202,18 @@ static int record_decision(struct session *s, const struct flow_info *info, cons
     return audit_emit(s->audit, &r);
 }
 
+static void keep_span(struct session *s, struct flow_info *info)
+{
+    (void)snprintf(info->span, sizeof(info->span), "%s",
+                   programs_span_of(s->programs, info->pid, info->exe));
+}
+
 static void who_is_it(struct session *s, pid_t tid, struct flow_info *ret)
 {
     memset(ret, 0, sizeof(*ret));
     ret->pid = agent_pid(&s->agents, tid);
     agent_exe(&s->agents, tid, ret->exe, sizeof(ret->exe));
+    keep_span(s, ret);
 }
 
 static void decide(struct session *s, enum policy_proto proto, const struct endpoint *dst,
@@ -267,6 +276,7 @@ int judge_name(struct session *s, pid_t pid, const char *exe, const char *name,
     struct policy_answer answer;
 
     (void)snprintf(info.exe, sizeof(info.exe), "%s", exe);
+    keep_span(s, &info);
     if (policy_decide_name(s->config->policy, bytes_of_str(name), &answer) < 0)
         answer = (struct policy_answer){.would_deny = true, .reason = POLICY_FAILED};
     if ((answer.verdict != VERDICT_ALLOW || answer.would_deny) && is_news(s->refusals, exe, name)) {

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,17 +23,19 @@
 #include "sandbox/dispatch.h"
 #include "sandbox/followed.h"
 #include "sandbox/judge.h"
+#include "sandbox/programs.h"
 #include "sandbox/resolver.h"
 #include "sandbox/spawn.h"
 
 #define LISTENER_EVENTS EPOLLIN
 #define GRACE_MS        3000
+#define DESCRIPTORS_MAX 65536u
 
 struct run {
     struct session session;
     struct spawned agent;
     bool has_agent;
-    bool has_agents;  /* session.agents is set up: at the first trapped call */
+    bool has_agents;  /* session.agents was set up: at the first trapped call */
     bool is_notified; /* the notification descriptor is watched */
     int signal_fd;
     sigset_t old_mask;
@@ -70,18 +73,16 @@ static void on_notify(void *self, uint32_t events)
         return;
     }
     if (!r->has_agents) { /* only now, after its exec, may the agent be looked at */
-        err = agents_init(&s->agents, r->agent.pid);
-        r->has_agents = err == 0;
-        if (err < 0) {
-            stop(r, why_set(r->why, SANDBOX_EXIT_FAILED,
-                            "the agent's memory cannot be read: %s; lattice needs a process to be "
-                            "allowed to trace its own children",
-                            strerror(-err)));
-            return;
-        }
+        s->agents_err = agents_init(&s->agents, r->agent.pid);
+        r->has_agents = true;
     }
     err = dispatch_ready(s);
-    if (err < 0)
+    if (err < 0 && err == s->agents_err)
+        stop(r, why_set(r->why, SANDBOX_EXIT_FAILED,
+                        "the agent's memory cannot be read: %s; lattice needs a process to be "
+                        "allowed to trace its own children",
+                        strerror(-err)));
+    else if (err < 0)
         stop(r, why_set(r->why, SANDBOX_EXIT_FAILED, "system calls cannot be received any more: %s",
                         strerror(-err)));
 }
@@ -300,6 +301,18 @@ static int take_signals(struct run *r)
     return 0;
 }
 
+/** Connections and programs each need some. The agent has been forked and keeps what it was given.
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer at a time then, refused one by one */
+}
+
 static int start_agent(struct run *r)
 {
     struct session *s = &r->session;
@@ -314,6 +327,10 @@ static int start_agent(struct run *r)
     if (err < 0)
         return err;
     r->has_agent = true;
+    raise_descriptor_limit();
+    err = programs_new(s, r->agent.guardian_pid, &s->programs);
+    if (err < 0)
+        return why_set(r->why, err, "out of memory");
     err = notify_init(&s->notify, r->agent.notify_fd);
     return err < 0 ? why_set(r->why, err, "the kernel's user notification is not usable: %s",
                              strerror(-err))
@@ -362,7 +379,10 @@ static int start_audit(struct run *r)
     const struct audit_config config = {
         .path = s->config->audit_log,
         .identity = s->config->name,
+        .trace_id = s->config->trace_id,
+        .parent_span_id = s->config->parent_span_id,
         .echo_json = s->config->json,
+        .stream = s->config->stream,
     };
     int err = audit_start(&config, &s->audit, r->why);
 
@@ -441,6 +461,7 @@ static int end_audit(struct run *r)
 static void finish(struct run *r)
 {
     struct session *s = &r->session;
+    pid_t first = r->agent.pid;
 
     followed_free(r->followed);
     if (r->is_ended)
@@ -453,6 +474,8 @@ static void finish(struct run *r)
         loop_timer_clear(s->loop, &s->survey_timer);
     resolver_free(s->resolver);
     refusals_free(s->refusals);
+    programs_end(s->programs, first, r->status);
+    programs_free(s->programs);
     if (end_audit(r) < 0 && r->status != SANDBOX_EXIT_FAILED)
         r->status = why_set(r->why, SANDBOX_EXIT_FAILED, "records could not be written to %s",
                             s->config->audit_log);

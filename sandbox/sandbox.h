@@ -23,9 +23,14 @@ struct sandbox_config {
     const char *name;
     char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     enum netstack_mode network;
-    const struct wg_conf *wg; /* NETSTACK_TUNNEL */
-    struct policy *policy;    /* borrowed; an enrolled sandbox's is replaced as latticed says */
-    const char *audit_log;    /* path */
+    const struct wg_conf *wg;   /* NETSTACK_TUNNEL */
+    struct policy *policy;      /* borrowed; an enrolled sandbox's is replaced as latticed says */
+    const char *audit_log;      /* path */
+    const char *trace_id;       /* the starter's trace; NULL: a new one */
+    const char *parent_span_id; /* the starter's span that caused this; NULL: none */
+    const struct audit_stream *stream; /* where records are published, too; NULL: nowhere */
+    int cause_fd; /* borrowed, non-blocking; 0: none. The starter writes here on whose behalf its
+                     server works from now on: a span id and a newline, or a newline for nobody's */
     bool verbose;
     bool json; /* messages and refusals as JSON lines */
 

@@ -35,12 +35,14 @@
 
 struct resolver;
 struct refusals;
+struct programs_seen;
 
 /** What a record of a connection needs when it ends. One for each slot of the socket table. */
 struct flow_info {
     char rule[POLICY_RULE_TEXT_MAX + 8];
     char name[POLICY_HOSTNAME_MAX + 1];
     char exe[AGENT_EXE_CAP];
+    char span[AUDIT_SPAN_CAP]; /* that it happened in */
     int32_t pid;
     enum policy_reason reason;
     bool would_deny;
@@ -51,6 +53,7 @@ struct session {
     struct loop *loop;
     struct notify notify;
     struct agents agents;
+    int agents_err; /* 0: agents can be used */
     struct rendezvous rendezvous;
     struct unix_diag diag;
     struct unix_inside unix_inside;
@@ -61,6 +64,7 @@ struct session {
     struct replay replay;
     struct netstack *netstack; /* NULL: offline */
     struct audit *audit;
+    struct programs_seen *programs;
     struct pins *pins;
     struct resolver *resolver;
     struct refusals *refusals;

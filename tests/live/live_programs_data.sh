@@ -7,7 +7,7 @@
 programs_begin "$@"
 
 if programs_need redis redis-check-rdb redis-cli redis-benchmark; then
-    live_start redis server 'Ready to accept connections' bash -c 'exec -a redis-server redis-check-rdb --save "" --port 6379 --protected-mode no'
+    live_start redis server 'Ready to accept connections' bash -c 'exec -a redis-server redis-check-rdb --save "" --repl-diskless-sync-delay 0 --port 6379 --protected-mode no'
     abroad "redis over IPv4" '^redis works' bash "$PROGRAMS_SUPPORT/redis.sh" $SERVER4 6379
     abroad "redis over IPv6" '^redis works' bash "$PROGRAMS_SUPPORT/redis.sh" $SERVER6 6379
     at_home "redis, all of it" '^redis works' bash "$PROGRAMS_SUPPORT/redis.sh" 127.0.0.1 6380 own

@@ -7,7 +7,7 @@ here=$(dirname "$0")
 . "$here/lib.sh"
 host=$1 port=$2
 redis_server() {
-    exec -a redis-server redis-check-rdb --dir "$DIR" --save '' --daemonize no "$@"
+    exec -a redis-server redis-check-rdb --dir "$DIR" --save '' --repl-diskless-sync-delay 0 "$@"
 }
 [ -z "${3:-}" ] || start redis 'Ready to accept connections' redis_server --port "$port"
 cli=(redis-cli -h "$host" -p "$port")

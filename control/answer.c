@@ -47,6 +47,7 @@ static const char *status_title(unsigned status)
         {422, "Does not match the first request"},
         {429, "Too many requests"},
         {503, "Not available now"},
+        {507, "No room to store"},
     };
 
     for (unsigned i = 0; i < ARRAY_COUNT(titles); i++)
@@ -70,6 +71,7 @@ static void write_problem(struct call *call, struct buf *to)
     json_put_u64(&j, "status", call->status);
     json_put_str(&j, "detail", call->detail);
     json_put_str(&j, "requestId", id);
+    json_put_str(&j, "traceId", call->trace_id[0] != '\0' ? call->trace_id : NULL);
     json_put_u64(&j, "code", call->status); /* the original system's envelope */
     json_put_str(&j, "msg", call->detail);
     if (call->status == 401)
@@ -103,6 +105,7 @@ void call_send(struct call *call)
 {
     struct http_answer a = {.status = call->status, .headers = {{"Cache-Control", "no-store"}}};
     unsigned headers = 1;
+    char seconds[12];
     struct buf text;
 
     if (buf_error(&call->data) < 0 && call->status < 400)
@@ -127,6 +130,10 @@ void call_send(struct call *call)
             (struct http_answer_header){"WWW-Authenticate", "Bearer realm=\"lattice\""};
     if (call->allow != NULL)
         a.headers[headers++] = (struct http_answer_header){"Allow", call->allow};
+    if (call->retry_after_s > 0) {
+        (void)snprintf(seconds, sizeof(seconds), "%u", call->retry_after_s);
+        a.headers[headers++] = (struct http_answer_header){"Retry-After", seconds};
+    }
     a.body = buf_bytes(&text);
     count_answer(call);
     http_answer(call->r, &a);

@@ -151,7 +151,11 @@ static bool authorise(struct call *call, const struct route *route)
                   call->role == ROLE_AGENT ? "an agent's token" : "this token");
         return false;
     }
-    if (call->role != ROLE_AGENT || route->run == tools_call)
+    if (call->role != ROLE_AGENT)
+        return true;
+    if (!limit_take(call))
+        return false;
+    if (route->run == tools_call)
         return true; /* the tool check has its own words for an identity that has ended */
     if (!call->has_agent || !identity_is_live(&call->agent.identity, call->now_s) ||
         store_agent_has_live_ancestors(call->c->store, call->claims.ns, call->claims.agent_id,

@@ -42,10 +42,11 @@ struct control_counters {
     uint64_t tools_ok;
     uint64_t tools_error;
     uint64_t tools_blocked;
+    uint64_t limited; /* answered with 429 */
 };
 
 struct replay;
-struct tool_bucket;
+struct bucket;
 
 struct control {
     struct control_config config;
@@ -63,8 +64,8 @@ struct control {
     struct waiter *waiters; /* requests that wait for a change */
     unsigned waiter_count;
     struct loop_timer waiters_timer;
-    struct replay *replays;           /* answers of creating requests, by idempotency key */
-    struct tool_bucket *tool_buckets; /* how many calls each agent may still make */
+    struct replay *replays; /* answers of creating requests, by idempotency key */
+    struct bucket *buckets; /* how many calls each agent may still make */
     struct control_counters counters;
 };
 
@@ -85,8 +86,10 @@ struct call {
     const char *type;      /* not NULL: data is sent as it is, with this type */
     char detail[CALL_DETAIL_MAX];
     char etag[32];
-    const char *allow; /* 405 */
-    bool is_kept;      /* answered later */
+    char trace_id[AUDIT_TRACE_CAP]; /* of a tool call, for its problem body; "": none */
+    const char *allow;              /* 405 */
+    unsigned retry_after_s;         /* 429, 503; 0: not said */
+    bool is_kept;                   /* answered later */
 };
 
 /** call_data() - Answer @status with what @call->j wrote. */
@@ -203,7 +206,9 @@ void replay_record(struct call *call, const char *path, const char *key);
 /** replay_keep() - After the commit: remember the answer. */
 void replay_keep(struct call *call, const char *key);
 
-int tool_buckets_new(struct tool_bucket **ret) MUST_USE;
+/** limit_take() - May this caller ask once more? False: 429 was said (limits.c). */
+bool limit_take(struct call *call);
+int buckets_new(struct bucket **ret) MUST_USE;
 
 /* Waiting for a change of the live set (peers.c). */
 /** waiters_wake() - Answer those who wait, if the epoch has moved. */

@@ -150,7 +150,7 @@ int control_new(const struct control_config *config, struct control **ret, struc
     c->expiry = (struct loop_timer){.expired = on_expiry, .self = c};
     err = replays_new(&c->replays);
     if (err == 0)
-        err = tool_buckets_new(&c->tool_buckets);
+        err = buckets_new(&c->buckets);
     if (err == 0)
         err = open_data(c, why);
     else
@@ -198,6 +198,6 @@ void control_free(struct control *c)
     store_close(c->store);
     keyring_free(c->keys);
     replays_free(c->replays);
-    free(c->tool_buckets);
+    free(c->buckets);
     free(c);
 }

@@ -105,6 +105,7 @@ void system_metrics(struct call *call)
         {"http_requests_total", "Requests answered.", n->requests},
         {"http_refused_total", "Requests answered with a 4xx status.", n->refused},
         {"http_failed_total", "Requests answered with a 5xx status.", n->failed},
+        {"http_limited_total", "Requests answered with 429: an agent asked too often.", n->limited},
         {"jwt_issued_total", "Access tokens issued to agents.", n->tokens_issued},
         {"agents_enrolled_total", "Agents enrolled.", n->enrolled},
         {"agents_delegated_total", "Enrolment tokens handed out by agents.", n->delegated},

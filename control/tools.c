@@ -7,55 +7,10 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
 #include "control/network.h"
-
-#define TOOL_RATE_PER_S 50u /* calls of one agent, on average */
-#define TOOL_BURST      200u
-#define BUCKETS         1024u
-
-struct tool_bucket {
-    char who[2 * IDENTITY_NAME_MAX + 8];
-    struct mono filled;
-    uint32_t tokens;
-};
-
-/** May @call's agent call once more? Agents that share a slot take turns in it, full each time: the
- * limit protects the machine, it is not a right. */
-static bool take_token(struct call *call)
-{
-    struct tool_bucket *buckets = call->c->tool_buckets;
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    struct tool_bucket *b;
-    struct mono now = mono_now();
-    int64_t gained;
-
-    for (const char *p = call->who; *p != '\0'; p++)
-        hash = (hash ^ (uint8_t)*p) * 16777619u;
-    b = &buckets[hash % BUCKETS];
-    if (strcmp(b->who, call->who) != 0) {
-        *b = (struct tool_bucket){.filled = now, .tokens = TOOL_BURST};
-        (void)snprintf(b->who, sizeof(b->who), "%s", call->who);
-    }
-    gained = (now.ns - b->filled.ns) / (NS_PER_S / TOOL_RATE_PER_S);
-    if (gained > 0) {
-        b->tokens = gained > TOOL_BURST - b->tokens ? TOOL_BURST : b->tokens + (uint32_t)gained;
-        b->filled = mono_add_ns(b->filled, gained * (NS_PER_S / TOOL_RATE_PER_S));
-    }
-    if (b->tokens == 0)
-        return false;
-    b->tokens--;
-    return true;
-}
-
-int tool_buckets_new(struct tool_bucket **ret)
-{
-    *ret = calloc(BUCKETS, sizeof(**ret));
-    return *ret != NULL ? 0 : -ENOMEM;
-}
 
 /** A call is a trace of its own, with a random UUID (RFC 9562 5.4) as the original has it. */
 static void new_trace(struct audit_span *span)
@@ -192,11 +147,6 @@ void tools_call(struct call *call)
 
     if (!body_read(call, fields, ARRAY_COUNT(fields)))
         return;
-    if (!take_token(call)) {
-        call_fail(call, 429, "too many tool calls: at most %u a second on average",
-                  TOOL_RATE_PER_S);
-        return;
-    }
     buf_init(&arguments, CALL_BODY_MAX);
     if (t.input != NULL) {
         struct bytes text = json_text(t.input);
@@ -206,6 +156,7 @@ void tools_call(struct call *call)
     }
     audit_span_begin(call->c->config.audit, NULL, &t.span);
     new_trace(&t.span);
+    memcpy(call->trace_id, t.span.trace_id, sizeof(call->trace_id));
     t.request = (struct tool_request){
         .agent = call->role == ROLE_AGENT ? call->claims.agent_id : NULL, /* NULL: a person */
         .identity = call->has_agent ? &call->agent.identity : NULL,

@@ -109,8 +109,15 @@ kid = passes("delegate", 201, "POST", ISO + "/delegate", wish, bot["jwt"]).data[
 passes("register a child", 200, "POST", ISO + "/register", {"enrollmentToken": kid, "agentName": "kid", "publicKey": new_key()})
 call = passes("call a tool", 200, "POST", TOOLS, {"tool": "list_peers", "input": {}, "namespace": "team"}, bot["jwt"]).data
 passes("call a tool as a human", 200, "POST", "/api/v1/ai/tools/call", {"tool": "list_policies", "workspaceId": "team"}, d.admin)
-for who in (bot["jwt"], d.admin):
-    passes("list tools", 200, "GET", "/api/v1/ai/tools", token=who)
+passes("list tools", 200, "GET", "/api/v1/ai/tools", token=d.admin)
+APPROVALS = "/api/v1/approvals"
+asked = [passes("ask for a change", 202, "POST", "/api/v1/ai/tools/call", {"tool": "delete_policy", "workspaceId": "team", "input": {"name": f"p{i}"}},
+                d.admin).data["approval"]["id"] for i in range(2)]
+passes("list approvals", 200, "GET", APPROVALS + "?state=pending&limit=1", token=d.admin)
+passes("show an approval", 200, "GET", f"{APPROVALS}/{asked[0]}", token=d.admin)
+passes("approve", 200, "POST", f"{APPROVALS}/{asked[0]}/approve", {"via": "test"}, d.admin)
+passes("reject", 200, "POST", f"{APPROVALS}/{asked[1]}/reject", {}, d.admin)
+passes("reject again", 409, "POST", f"{APPROVALS}/{asked[1]}/reject", {}, d.admin)
 passes("list tokens", 200, "GET", create + "?limit=1", token=d.admin)
 passes("list agents", 200, "GET", ISO + "/agents?workspace=team&limit=1", token=d.admin)
 passes("list children", 200, "GET", ISO + "/agents?parentRef=bot", token=d.admin)
@@ -129,7 +136,8 @@ for method, path, body in (("GET", create, None), ("GET", ISO + "/agents", None)
                            ("GET", TRACES, None), ("GET", TRACES + "/x", None), ("GET", ISO + "/audit/agents/bot/calltree", None),
                            ("GET", ISO + "/flow-events", None), ("DELETE", ISO + "/agents/bot?namespace=team", None),
                            ("GET", ISO + "/agents/bot?namespace=team", None), ("DELETE", create + "/0000000000000000", None),
-                           ("GET", "/api/v1/ai/tools", None), ("POST", "/api/v1/ai/tools/call", {"tool": "x"})):
+                           ("GET", APPROVALS, None), ("GET", f"{APPROVALS}/{asked[0]}", None), ("POST", f"{APPROVALS}/{asked[0]}/approve", {}),
+                           ("POST", f"{APPROVALS}/{asked[0]}/reject", {}), ("GET", "/api/v1/ai/tools", None), ("POST", "/api/v1/ai/tools/call", {"tool": "x"})):
     passes(f"{method} {path} with a forged token", 401, method, path, body, stranger)
     passes(f"{method} {path} with another role's", 403, method, path, body, d.admin if path in (ISO + "/self", ISO + "/delegate", TOOLS) else
            d.gateway if "/ai/tools" in path else bot["jwt"])
@@ -141,7 +149,8 @@ passes("a refresh token that is none", 401, "POST", ISO + "/token", {"refreshTok
 passes("an idempotency key of another request", 422, "POST", create, {**grant, "ttlSeconds": 5}, d.admin, {"Idempotency-Key": "one"})
 passes("a tool that is not allowed", 403, "POST", TOOLS, {"tool": "list_networks"}, bot["jwt"])
 passes("a tool that is none", 404, "POST", "/api/v1/ai/tools/call", {"tool": "nothing"}, d.admin)
-passes("a tool's argument", 400, "POST", "/api/v1/ai/tools/call", {"tool": "get_snapshot", "input": {"id": "x"}}, d.admin)
+passes("a tool's argument", 400, "POST", "/api/v1/ai/tools/call", {"tool": "get_snapshot", "input": {"id": 5}}, d.admin)
+passes("an approval that is none", 404, "GET", APPROVALS + "/nothing", token=d.admin)
 passes("an agent that is none", 404, "GET", ISO + "/agents/ghost?namespace=team", token=d.admin)
 passes("revoking one that is none", 404, "DELETE", ISO + "/agents/ghost?namespace=team", token=d.admin)
 passes("a token that is none", 404, "DELETE", create + "/0000000000000000", token=d.admin)

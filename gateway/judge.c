@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * May this peer reach that? Our own policy and the peer's decide; each judgement is recorded before
+ * it takes effect, and one that cannot be recorded is a refusal.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/inside.h"
+
+/** The agent behind the peer, for records; NULL: not known. */
+static const char *agent_of(const struct peer *p)
+{
+    return p->name[0] != '\0' ? p->name : NULL;
+}
+static const char *proto_name(enum policy_proto proto)
+{
+    return policy_proto_name(proto);
+}
+static void decide_by(const struct policy *policy, const struct policy_request *request,
+                      struct policy_answer *ret)
+{
+    if (policy_decide(policy, request, ret) < 0)
+        *ret = (struct policy_answer){.reason = POLICY_FAILED};
+}
+
+/** Our own policy decides; about an enrolled peer its own must allow it as well, and ours bounds it
+ * only when it has rules. Returns the policy that the answer is from. */
+static const struct policy *decide(const struct gateway *g, const struct peer *peer,
+                                   const struct policy_request *request, struct policy_answer *ret)
+{
+    if (!peer->is_enrolled || policy_rule_count(g->policy) > 0)
+        decide_by(g->policy, request, ret);
+    else
+        *ret = (struct policy_answer){.verdict = VERDICT_ALLOW};
+    if (!peer->is_enrolled || ret->verdict != VERDICT_ALLOW)
+        return g->policy;
+    decide_by(peer->policy, request, ret);
+    return peer->policy;
+}
+
+int gateway_judge(struct gateway *g, enum policy_proto proto, const struct netstack_inbound *who,
+                  const struct peer *peer, char ret_rule[static POLICY_RULE_TEXT_MAX + 8])
+{
+    struct policy_request request = {.proto = proto, .dst = who->dst, .now = loop_now(g->loop)};
+    struct policy_answer answer;
+    const struct policy *policy = decide(g, peer, &request, &answer);
+    struct audit_record record = {.kind = AUDIT_DECISION,
+                                  .wall_ns = wall_now_ns(),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
+                                  .mode = policy_mode_name(policy_get_mode(policy)),
+                                  .direction = "egress",
+                                  .protocol = proto_name(proto),
+                                  .src = who->src,
+                                  .dst = who->dst,
+                                  .peer = peer->text,
+                                  .carrier = "wireguard",
+                                  .duration_ns = -1};
+    bool allowed;
+
+    allowed = answer.verdict == VERDICT_ALLOW;
+    record.verdict = allowed ? "allow" : "drop";
+    record.would_deny = answer.would_deny;
+    record.rule = answer.rule[0] != '\0' ? answer.rule : NULL;
+    record.reason = policy_reason_name(answer.reason);
+    memcpy(ret_rule, answer.rule, sizeof(answer.rule));
+    if (g->audit != NULL && audit_emit(g->audit, &record) < 0)
+        return -EACCES; /* what cannot be recorded is not carried */
+    if (!allowed || answer.would_deny) {
+        char dst[ENDPOINT_TEXT_CAP], option[POLICY_RULE_TEXT_MAX + 32];
+
+        policy_suggest(&request, &answer, option, sizeof(option));
+        log_info(allowed ? "would refuse" : "refused", F_STR("peer", peer->text),
+                 F_STR("protocol", record.protocol), F_STR("dst", endpoint_print(&who->dst, dst)),
+                 F_STR("reason", record.reason), F_STR("rule", answer.rule),
+                 F_STR("to allow", option));
+    }
+    return allowed ? 0 : -EACCES;
+}
+
+/** How a flow ended, for the record; NULL in order. */
+static const char *error_name(int err)
+{
+    return err == 0 ? NULL : strerrorname_np(-err);
+}
+
+void gateway_record_flow(struct gateway *g, enum policy_proto proto,
+                         const struct netstack_inbound *who, const struct peer *peer,
+                         const char *rule, int err, const struct flow_stats *stats)
+{
+    struct audit_record record = {.kind = AUDIT_FLOW,
+                                  .wall_ns = wall_now_ns(),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
+                                  .verdict = "allow",
+                                  .direction = "egress",
+                                  .protocol = proto_name(proto),
+                                  .src = who->src,
+                                  .dst = who->dst,
+                                  .rule = rule[0] != '\0' ? rule : NULL,
+                                  .peer = peer->text,
+                                  .carrier = "wireguard",
+                                  .bytes_out = stats->bytes_out,
+                                  .bytes_in = stats->bytes_in,
+                                  .duration_ns = stats->duration_ns,
+                                  .error = error_name(err)};
+
+    if (g->audit != NULL && audit_emit(g->audit, &record) < 0)
+        log_warn("a closed flow could not be recorded", F_STR("peer", peer->text));
+}
+bool gateway_still_allows(const struct gateway *g, enum policy_proto proto, const struct peer *peer,
+                          const struct endpoint *dst)
+{
+    struct policy_request request = {.proto = proto, .dst = *dst, .now = loop_now(g->loop)};
+    struct policy_answer answer;
+
+    (void)decide(g, peer, &request, &answer);
+    return answer.verdict == VERDICT_ALLOW;
+}
+
+int gateway_record_own(struct gateway *g, const struct netstack_inbound *who,
+                       const struct peer *peer, bool allowed)
+{
+    struct audit_record record = {.kind = AUDIT_DECISION,
+                                  .wall_ns = wall_now_ns(),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
+                                  .verdict = allowed ? "allow" : "drop",
+                                  .mode = policy_mode_name(POLICY_ENFORCE),
+                                  .direction = "egress",
+                                  .protocol = "tcp",
+                                  .src = who->src,
+                                  .dst = who->dst,
+                                  .reason = "builtin",
+                                  .peer = peer->text,
+                                  .carrier = "wireguard",
+                                  .duration_ns = -1,
+                                  .detail = "the gateway's own address"};
+
+    return g->audit != NULL ? audit_emit(g->audit, &record) : 0;
+}

@@ -42,7 +42,8 @@ enum {
     OPT_CA_FILE,
     OPT_INSECURE_HTTP,
     OPT_ENDPOINT,
-    OPT_PORT
+    OPT_PORT,
+    OPT_DNS
 };
 
 static const struct cli_option options[] = {
@@ -71,6 +72,8 @@ static const struct cli_option options[] = {
     [OPT_ENDPOINT] = {"endpoint", "ADDRESS[:PORT]",
                       "Where agents reach this gateway (default: the address from which it\n"
                       "reaches latticed, and its own port)."},
+    [OPT_DNS] = {"dns", "ADDRESS[:PORT]",
+                 "Name server to ask for the agents; may be repeated (default: the host's)."},
     [OPT_PORT] = {"port", "N", "The UDP port (default: the file's, or any that is free)."},
 };
 
@@ -101,6 +104,8 @@ struct setup {
     struct enroll_options enroll;
     const char *endpoint; /* NULL: found out */
     uint16_t port;        /* 0: as the file says */
+    struct endpoint dns[GATEWAY_DNS_MAX];
+    unsigned dns_count;
 };
 
 /** Print what a person must mend. */
@@ -145,6 +150,11 @@ static int apply_enroll(struct setup *s, int option, const char *value)
         break;
     case OPT_ENDPOINT:
         s->endpoint = value;
+        break;
+    case OPT_DNS:
+        if (s->dns_count == GATEWAY_DNS_MAX || !gateway_dns_parse(value, &s->dns[s->dns_count++]))
+            return cli_usage_error(&command, "--dns %s: up to %u of ADDRESS or ADDRESS:PORT", value,
+                                   GATEWAY_DNS_MAX);
         break;
     case OPT_PORT:
         if (port_parse(bytes_of_str(value), &s->port) < 0 || s->port == 0)
@@ -329,7 +339,13 @@ static int follow(const struct setup *s, struct stop *stop, const struct helpers
                   const struct wg_conf *conf, struct gateway *gateway, struct why *why)
 {
     struct gateway_following following = {
-        .peers = helpers->peers, .desk = helpers->desk, .lost = stop_unfollowed, .self = stop};
+        .peers = helpers->peers,
+        .desk = helpers->desk,
+        .dns = s->dns,
+        .dns_count = s->dns_count,
+        .lost = stop_unfollowed,
+        .self = stop,
+    };
     uint8_t public_key[WG_KEY_LEN];
     struct endpoint where;
     int err = gateway_endpoint(&s->enroll.server, s->endpoint, gateway_port(gateway), &where, why);
@@ -447,6 +463,8 @@ static int start(struct setup *s)
         stop_helpers(&helpers);
         return fail(&why);
     }
+    if (s->dns_count == 0)
+        s->dns_count = gateway_dns_of_host(s->dns);
     if (load_conf(s, &conf, &why) < 0) {
         status = fail(&why);
     } else {

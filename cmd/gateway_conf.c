@@ -18,6 +18,9 @@
 #include "base/rng.h"
 #include "base/wipe.h"
 
+#define DNS_PORT        53
+#define RESOLV_CONF_MAX 65536u
+
 static int make_conf(const char *path, struct why *why)
 {
     uint8_t private_key[WG_KEY_LEN];
@@ -125,4 +128,35 @@ int gateway_endpoint(const struct enroll_server *server, const char *said, uint1
     if (ip_parse(bytes_of_str(said), &ret->ip) == 0)
         return 0;
     return why_set(why, -EINVAL, "--endpoint %s: expected ADDRESS or ADDRESS:PORT", said);
+}
+
+bool gateway_dns_parse(const char *text, struct endpoint *ret)
+{
+    if (endpoint_parse(bytes_of_str(text), ret) == 0 && ret->port != 0)
+        return true;
+    ret->port = DNS_PORT;
+    return ip_parse(bytes_of_str(text), &ret->ip) == 0;
+}
+
+unsigned gateway_dns_of_host(struct endpoint ret[static GATEWAY_DNS_MAX])
+{
+    unsigned count = 0;
+    char *line, *rest;
+    struct buf text;
+
+    buf_init(&text, RESOLV_CONF_MAX);
+    if (io_read_file("/etc/resolv.conf", &text, NULL) == 0 && buf_text(&text)[0] != '\0') {
+        rest = (char *)text.data;
+        while (count < GATEWAY_DNS_MAX && (line = strsep(&rest, "\n")) != NULL) {
+            char *word = strsep(&line, " \t");
+
+            if (line == NULL || strcmp(word, "nameserver") != 0)
+                continue;
+            line += strspn(line, " \t");
+            line[strcspn(line, " \t#;")] = '\0';
+            count += gateway_dns_parse(line, &ret[count]);
+        }
+    }
+    buf_done(&text);
+    return count;
 }

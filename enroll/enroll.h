@@ -31,10 +31,11 @@
 #define ENROLL_DESTINATIONS_MAX 256u /* rules of one identity */
 #define ENROLL_SECRET_CAP       9216u
 #define ENROLL_PATH_CAP         1024u
-#define ENROLL_KEY_TEXT_CAP     45u          /* base64 of a key and its NUL */
-#define ENROLL_RENEW_S          600          /* tokens live 900 s */
-#define ENROLL_GATEWAY_IP       "10.100.0.1" /* of the gateway inside the tunnels */
-#define ENROLL_POOL_BITS        16           /* … and the network in which agents have theirs */
+#define ENROLL_KEY_TEXT_CAP     45u                /* base64 of a key and its NUL */
+#define ENROLL_RENEW_S          600                /* tokens live 900 s */
+#define ENROLL_GATEWAY_IP       "10.100.0.1"       /* of the gateway inside the tunnels */
+#define ENROLL_GATEWAY_NAME     "lattice.internal" /* its name there; .internal is nobody's */
+#define ENROLL_POOL_BITS        16 /* … and the network in which agents have theirs */
 
 /** Where latticed is. Borrowed texts. */
 struct enroll_server {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/inside.h"
+#include "gateway/names.h"
 
 static size_t put_endpoint(uint8_t *to, const struct endpoint *e)
 {
@@ -140,6 +141,13 @@ void exchanges_input(void *self, const struct netstack_inbound *who, struct byte
     struct gateway *g = self;
     struct nat *n = nat_find(g, who);
 
+    if (g->names != NULL && gateway_is_own(g, &who->dst.ip)) {
+        if (who->dst.port == NAMES_PORT)
+            names_ask(g->names, who, payload);
+        else
+            (void)!netstack_udp_unreachable(g->ns, &who->dst, &who->src, -ECONNREFUSED);
+        return;
+    }
     if (n == NULL)
         n = nat_new(g, who);
     if (n == NULL)

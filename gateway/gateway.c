@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "gateway/follow.h"
 #include "gateway/inside.h"
+#include "gateway/names.h"
 
 static void sweep(void *self, struct mono now)
 {
@@ -41,6 +42,35 @@ static void peer_event(void *self, const uint8_t public_key[static WG_KEY_LEN], 
     log_info(texts[event], F_STR("peer", key));
 }
 
+static bool may_ask(void *self, const struct netstack_inbound *who, const char *name)
+{
+    struct gateway *g = self;
+    struct peer *p = peers_get(g, who->peer_key);
+
+    return p != NULL && p->is_enrolled && gateway_judge_name(g, who, p, name) == 0;
+}
+
+static bool found(void *self, const struct netstack_inbound *who, const char *name,
+                  const struct dns_address *address)
+{
+    struct gateway *g = self;
+    struct peer *p = peers_get(g, who->peer_key);
+
+    if (p == NULL || !p->is_enrolled || !gateway_judge_answer(g, p, &address->ip) ||
+        (p->pins == NULL && pins_new(&p->pins) < 0))
+        return false;
+    pins_add(p->pins, name, &address->ip, address->ttl_s, loop_now(g->loop));
+    return true;
+}
+
+static void reply(void *self, const struct netstack_inbound *who, struct bytes message)
+{
+    struct gateway *g = self;
+
+    /* An answer that cannot be sent is one that was lost: the peer asks again. */
+    (void)!netstack_udp_reply(g->ns, &who->dst, &who->src, message);
+}
+
 int gateway_follow(struct gateway *g, const struct gateway_following *following)
 {
     struct follow_config config = {.loop = g->loop,
@@ -48,9 +78,17 @@ int gateway_follow(struct gateway *g, const struct gateway_following *following)
                                    .enroll = following->peers,
                                    .lost = following->lost,
                                    .self = following->self};
+    struct names_config names = {.loop = g->loop,
+                                 .servers = following->dns,
+                                 .server_count = following->dns_count,
+                                 .may_ask = may_ask,
+                                 .found = found,
+                                 .reply = reply,
+                                 .self = g};
+    int err = names_new(&names, &g->names);
 
     g->desk = following->desk;
-    return follow_new(&config, &g->follow);
+    return err < 0 ? err : follow_new(&config, &g->follow);
 }
 
 int gateway_new(const struct gateway_config *config, struct gateway **ret, struct why *why)
@@ -107,6 +145,8 @@ void gateway_free(struct gateway *g)
     if (g == NULL)
         return;
     follow_free(g->follow);
+    names_free(g->names);
+    g->names = NULL;
     loop_timer_clear(g->loop, &g->sweep);
     exchanges_done(g);
     conns_done(g);

@@ -15,6 +15,8 @@
 #include "netstack/netstack.h"
 #include "policy/policy.h"
 
+#define GATEWAY_DNS_MAX 3u
+
 struct gateway;
 
 struct gateway_config {
@@ -57,8 +59,11 @@ int gateway_peer_remove(struct gateway *g, const uint8_t public_key[static WG_KE
 struct enroll;
 /** How a gateway and latticed belong together. All borrowed. */
 struct gateway_following {
-    struct enroll *peers;     /* whom to take the peers from */
-    struct enroll *desk;      /* where peers' connections to our own address lead; NULL: nowhere */
+    struct enroll *peers; /* whom to take the peers from */
+    struct enroll *desk;  /* where peers' connections to our own address lead; NULL: nowhere */
+    const struct endpoint *dns; /* name servers to ask for the peers, at most GATEWAY_DNS_MAX;
+                                   borrowed for the call */
+    unsigned dns_count;
     void (*lost)(void *self); /* nobody follows any more */
     void *self;
 };

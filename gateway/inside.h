@@ -39,6 +39,7 @@ struct peer {
     char ns[64];
     int64_t expires_s;
     struct policy *policy; /* owned; NULL: our own policy alone decides */
+    struct pins *pins;     /* owned; names that our answers gave its addresses; NULL: none yet */
     struct peer *chain;
 };
 
@@ -85,6 +86,7 @@ struct gateway {
     struct loop_timer expiry; /* of the enrolled peer that ends first */
     struct follow *follow;    /* owned; NULL: peers are configured */
     struct enroll *desk;      /* borrowed; NULL: none */
+    struct names *names;      /* owned; NULL: peers are configured */
     uint8_t key[16];          /* of the table's hash */
     uint8_t buffer[DGRAM_PAYLOAD_MAX];
 };
@@ -101,6 +103,11 @@ bool gateway_still_allows(const struct gateway *g, enum policy_proto proto, cons
 void gateway_record_flow(struct gateway *g, enum policy_proto proto,
                          const struct netstack_inbound *who, const struct peer *peer,
                          const char *rule, int err, const struct flow_stats *stats);
+/** gateway_judge_name() - May the peer ask for @name? Recorded. Returns 0 or -EACCES. */
+int gateway_judge_name(struct gateway *g, const struct netstack_inbound *who,
+                       const struct peer *peer, const char *name) MUST_USE;
+/** gateway_judge_answer() - False: an address of the built-in list, which no name may lead to. */
+bool gateway_judge_answer(const struct gateway *g, const struct peer *peer, const struct ip *ip);
 /** gateway_record_own() - Record what became of a packet to our own address. */
 int gateway_record_own(struct gateway *g, const struct netstack_inbound *who,
                        const struct peer *peer, bool allowed) MUST_USE;

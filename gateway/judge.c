@@ -43,7 +43,8 @@ static const struct policy *decide(const struct gateway *g, const struct peer *p
 int gateway_judge(struct gateway *g, enum policy_proto proto, const struct netstack_inbound *who,
                   const struct peer *peer, char ret_rule[static POLICY_RULE_TEXT_MAX + 8])
 {
-    struct policy_request request = {.proto = proto, .dst = who->dst, .now = loop_now(g->loop)};
+    struct policy_request request = {
+        .proto = proto, .dst = who->dst, .pins = peer->pins, .now = loop_now(g->loop)};
     struct policy_answer answer;
     const struct policy *policy = decide(g, peer, &request, &answer);
     struct audit_record record = {.kind = AUDIT_DECISION,
@@ -113,7 +114,8 @@ void gateway_record_flow(struct gateway *g, enum policy_proto proto,
 bool gateway_still_allows(const struct gateway *g, enum policy_proto proto, const struct peer *peer,
                           const struct endpoint *dst)
 {
-    struct policy_request request = {.proto = proto, .dst = *dst, .now = loop_now(g->loop)};
+    struct policy_request request = {
+        .proto = proto, .dst = *dst, .pins = peer->pins, .now = loop_now(g->loop)};
     struct policy_answer answer;
 
     (void)decide(g, peer, &request, &answer);
@@ -140,4 +142,55 @@ int gateway_record_own(struct gateway *g, const struct netstack_inbound *who,
                                   .detail = "the gateway's own address"};
 
     return g->audit != NULL ? audit_emit(g->audit, &record) : 0;
+}
+
+static void decide_name_by(const struct policy *policy, const char *name, struct policy_answer *ret)
+{
+    if (policy_decide_name(policy, bytes_of_str(name), ret) < 0)
+        *ret = (struct policy_answer){.reason = POLICY_FAILED};
+}
+
+int gateway_judge_name(struct gateway *g, const struct netstack_inbound *who,
+                       const struct peer *peer, const char *name)
+{
+    const struct policy *policy = peer->policy;
+    struct policy_answer answer = {.verdict = VERDICT_ALLOW};
+    struct audit_record record = {.kind = AUDIT_DECISION,
+                                  .wall_ns = wall_now_ns(),
+                                  .identity = agent_of(peer),
+                                  .namespace_id = peer->ns[0] != '\0' ? peer->ns : NULL,
+                                  .direction = "egress",
+                                  .protocol = "dns",
+                                  .src = who->src,
+                                  .dst = who->dst,
+                                  .name = name,
+                                  .peer = peer->text,
+                                  .carrier = "wireguard",
+                                  .duration_ns = -1};
+
+    if (policy_rule_count(g->policy) > 0) {
+        decide_name_by(g->policy, name, &answer);
+        policy = g->policy;
+    }
+    if (answer.verdict == VERDICT_ALLOW) {
+        decide_name_by(peer->policy, name, &answer);
+        policy = peer->policy;
+    }
+    record.mode = policy_mode_name(policy_get_mode(policy));
+    record.verdict = answer.verdict == VERDICT_ALLOW ? "allow" : "drop";
+    record.would_deny = answer.would_deny;
+    record.rule = answer.rule[0] != '\0' ? answer.rule : NULL;
+    record.reason = policy_reason_name(answer.reason);
+    if (g->audit != NULL && audit_emit(g->audit, &record) < 0)
+        return -EACCES;
+    return answer.verdict == VERDICT_ALLOW ? 0 : -EACCES;
+}
+
+bool gateway_judge_answer(const struct gateway *g, const struct peer *peer, const struct ip *ip)
+{
+    struct policy_request request = {.dst = {.ip = *ip}, .now = loop_now(g->loop)};
+    struct policy_answer answer;
+
+    (void)decide(g, peer, &request, &answer);
+    return answer.reason != POLICY_BUILTIN;
 }

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "gateway/inside.h"
+#include "gateway/names.h"
 
 static struct peer **peer_slot(struct gateway *g, const uint8_t key[static WG_KEY_LEN])
 {
@@ -43,6 +44,8 @@ static void end_what_is_open(struct gateway *g, const struct peer *peer, bool ev
 {
     conns_cut(g, peer, everything);
     exchanges_cut(g, peer, everything);
+    if (everything && g->names != NULL)
+        names_forget(g->names, peer->key);
 }
 
 static void arm_expiry(struct gateway *g)
@@ -97,6 +100,7 @@ int gateway_peer_remove(struct gateway *g, const uint8_t public_key[static WG_KE
     *at = p->chain;
     g->peer_count--;
     policy_free(p->policy);
+    pins_free(p->pins);
     free(p);
     return 0;
 }
@@ -155,6 +159,7 @@ void peers_done(struct gateway *g)
         for (struct peer *p = g->peers[i], *next; p != NULL; p = next) {
             next = p->chain;
             policy_free(p->policy);
+            pins_free(p->pins);
             free(p);
         }
     }

@@ -129,7 +129,7 @@ static int add_local_denials(struct policy *to, const struct policy *local, stru
 int sandbox_identity_policy(const struct enroll_identity *id, const struct policy *local,
                             struct policy **ret, struct why *why)
 {
-    static const char control[] = ENROLL_GATEWAY_IP ":80";
+    static const char *const own[] = {ENROLL_GATEWAY_IP ":80", ENROLL_GATEWAY_NAME ":80"};
     enum identity_enforcement enforcement;
     int err;
 
@@ -138,7 +138,8 @@ int sandbox_identity_policy(const struct enroll_identity *id, const struct polic
     err = identity_policy(&id->destinations, enforcement, ret, why);
     if (err < 0)
         return err;
-    err = policy_add_rule(*ret, POLICY_RULE_ALLOW, bytes_of_str(control), why);
+    for (unsigned i = 0; i < ARRAY_COUNT(own) && err == 0; i++)
+        err = policy_add_rule(*ret, POLICY_RULE_ALLOW, bytes_of_str(own[i]), why);
     if (err == 0)
         err = add_local_denials(*ret, local, why);
     if (err < 0)

@@ -79,7 +79,7 @@ static const struct field fields[] = {
     TEXT(2, identity, AUDIT_NAME_MAX, "identity", "agentId"),
     {3, FIELD_ENDPOINT, AT(src), 0, KINDS_NET, KINDS_NET, "src_ip", "srcIp", NULL, false},
     {4, FIELD_ENDPOINT, AT(dst), 0, KINDS_NET, KINDS_NET, "dst_ip", "dstIp", NULL, false},
-    WORD(5, protocol, KINDS_NET, "protocol", "protocol", " tcp udp icmp icmp6 dns "),
+    WORD(5, protocol, KINDS_NET, "protocol", "protocol", " tcp udp icmp icmp6 dns unix "),
     WORD(6, verdict, KINDS_NET, "verdict", "verdict", " allow drop "),
     WORD(7, direction, 0, "direction", "direction", " egress ingress "),
     {8, FIELD_BOOL, AT(would_deny), 0, 0, KINDS_ALL, "would_deny", "wouldDeny", NULL, false},

@@ -97,13 +97,17 @@ static int parse_host(struct bytes host, struct question *q)
     return 0;
 }
 
-/** `[tcp://|udp://|icmp://]HOST[:PORT]`. */
+/** `[tcp://|udp://|icmp://]HOST[:PORT]` or `unix:NAME`. */
 static int parse_destination(const char *text, struct question *q)
 {
     static const char *const schemes[] = {
         [POLICY_TCP] = "tcp://", [POLICY_UDP] = "udp://", [POLICY_ICMP] = "icmp://"};
     const char *colon;
 
+    if (strncmp(text, "unix:", 5) == 0) {
+        q->proto = POLICY_UNIX;
+        return policy_unix_canonical(bytes_of_str(text + 5), q->name);
+    }
     for (unsigned i = 0; i < ARRAY_COUNT(schemes); i++) {
         size_t len = strlen(schemes[i]);
 
@@ -247,11 +251,27 @@ static int judge_name(const struct policy *p, const struct question *q)
     return CLI_EXIT_DENIED;
 }
 
+static int judge_unix(const struct policy *p, const struct question *q)
+{
+    char suggestion[POLICY_RULE_TEXT_MAX + 64];
+    char what[sizeof(q->name) + 8];
+    struct policy_answer a;
+
+    if (policy_decide_unix(p, q->name, &a) < 0)
+        return CLI_EXIT_ERROR;
+    (void)snprintf(what, sizeof(what), "unix %s", q->name);
+    policy_suggest_unix(q->name, &a, suggestion, sizeof(suggestion));
+    print_answer(q, what, &a, suggestion);
+    return a.verdict == VERDICT_ALLOW ? CLI_EXIT_OK : CLI_EXIT_DENIED;
+}
+
 static int judge(const struct policy *p, struct question *q)
 {
     int name_status = CLI_EXIT_OK;
     int status;
 
+    if (q->proto == POLICY_UNIX)
+        return judge_unix(p, q);
     if (q->name[0] != '\0' && q->ip_count == 0 && resolve(q) < 0)
         return CLI_EXIT_ERROR;
     if (q->name[0] != '\0')
@@ -297,7 +317,7 @@ static int why_command(struct policy *policy, int argc, char **argv)
     };
     static const struct cli_command command = {
         .path = "lattice policy why",
-        .synopsis = "[OPTIONS] [tcp://|udp://|icmp://]HOST[:PORT]",
+        .synopsis = "[OPTIONS] [tcp://|udp://|icmp://]HOST[:PORT]|unix:SOCKET",
         .summary = "Say what a policy makes of a destination, by which rule, and what would allow "
                    "it. A name is looked up here unless --ip gives its address.",
         .options = options,

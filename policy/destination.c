@@ -99,6 +99,18 @@ static bool is_below(const char *name, const char *suffix)
            strcmp(name + len - suffix_len, suffix) == 0;
 }
 
+/** The same for AF_UNIX sockets. */
+static bool is_narrower_unix(const struct rule *a, const struct rule *b)
+{
+    size_t len = strlen(b->name);
+
+    if (b->host == RULE_UNIX)
+        return a->host == RULE_UNIX && strcmp(a->name, b->name) == 0;
+    if (strncmp(a->name, b->name, len) != 0)
+        return false;
+    return a->host == RULE_UNIX_BELOW || (a->host == RULE_UNIX && a->name[len] != '\0');
+}
+
 /** True when every host of @a is one of @b. */
 static bool is_narrower(const struct rule *a, const struct rule *b)
 {
@@ -108,6 +120,8 @@ static bool is_narrower(const struct rule *a, const struct rule *b)
         return a->prefix.bits >= b->prefix.bits && prefix_contains(&b->prefix, &a->prefix.ip);
     if (a->host == RULE_NAME && b->host == RULE_NAME)
         return strcmp(a->name, b->name) == 0;
+    if (b->host == RULE_UNIX || b->host == RULE_UNIX_BELOW)
+        return is_narrower_unix(a, b);
     if (b->host == RULE_SUFFIX && (a->host == RULE_NAME || a->host == RULE_SUFFIX))
         return is_below(a->name, b->name) ||
                (a->host == RULE_SUFFIX && strcmp(a->name, b->name) == 0);

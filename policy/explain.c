@@ -22,7 +22,7 @@ const char *policy_reason_name(enum policy_reason reason)
 const char *policy_proto_name(enum policy_proto proto)
 {
     static const char *const names[] = {
-        [POLICY_TCP] = "tcp", [POLICY_UDP] = "udp", [POLICY_ICMP] = "icmp"};
+        [POLICY_TCP] = "tcp", [POLICY_UDP] = "udp", [POLICY_ICMP] = "icmp", [POLICY_UNIX] = "unix"};
 
     must(proto < ARRAY_COUNT(names));
     return names[proto];
@@ -68,4 +68,18 @@ void policy_suggest(const struct policy_request *req, const struct policy_answer
         (void)snprintf(ret, cap, "remove the rule '%s': deny wins over every allow", answer->rule);
     else
         (void)snprintf(ret, cap, "--allow '%s'", to);
+}
+
+void policy_suggest_unix(const char *name, const struct policy_answer *answer, char *ret,
+                         size_t cap)
+{
+    ret[0] = '\0';
+    if (!answer->would_deny || answer->reason == POLICY_FAILED)
+        return;
+    if (answer->reason == POLICY_RULE)
+        (void)snprintf(ret, cap, "remove the rule '%s': deny wins over every allow", answer->rule);
+    else if (strlen(name) > POLICY_HOSTNAME_MAX)
+        (void)snprintf(ret, cap, "a rule for a directory above it, --allow 'unix:/DIR/*'");
+    else
+        (void)snprintf(ret, cap, "--allow 'unix:%s'", name);
 }

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "policy/build.h"
+#include "policy/unix_name.h"
 
 #define API_VERSION "lattice.dev/v1"
 #define KIND        "Policy"
@@ -165,17 +166,40 @@ static int read_ports(const struct reader *r, enum policy_action action, const s
     return err;
 }
 
+/** {"unix": "/run/docker.sock"}: nothing else of a rule goes with it. */
+static int read_unix(const struct reader *r, enum policy_action action, const struct json *object)
+{
+    static const char *const keys[] = {"unix", "comment"};
+    const struct json *v;
+    struct rule rule = {0};
+    struct fault fault;
+    const char *text;
+    int err;
+
+    if ((err = check_keys(r, object, keys, ARRAY_COUNT(keys))) < 0 ||
+        (err = get(r, object, "unix", JSON_STRING, &v)) < 0)
+        return err;
+    if (json_read_str(v, &text) < 0)
+        return -EINVAL;
+    if (unix_rule_parse(bytes_of_str(text), &rule, &fault) < 0)
+        return fail_part(r, v, &fault);
+    return policy_add(r->into, action, &rule, r->why);
+}
+
 static int read_object_rule(const struct reader *r, enum policy_action action,
                             const struct json *object)
 {
-    static const char *const keys[] = {"host", "cidr", "ports", "protocol", "comment"};
+    static const char *const keys[] = {"host", "cidr", "ports", "protocol", "unix", "comment"};
     const struct json *comment;
     struct rule rule = {0};
     int err;
 
     if ((err = check_keys(r, object, keys, ARRAY_COUNT(keys))) < 0 ||
-        (err = get(r, object, "comment", JSON_STRING, &comment)) < 0 ||
-        (err = read_protocol(r, object, &rule)) < 0 || (err = read_host(r, object, &rule)) < 0)
+        (err = get(r, object, "comment", JSON_STRING, &comment)) < 0)
+        return err;
+    if (json_get(object, "unix") != NULL)
+        return read_unix(r, action, object);
+    if ((err = read_protocol(r, object, &rule)) < 0 || (err = read_host(r, object, &rule)) < 0)
         return err;
     return read_ports(r, action, object, &rule);
 }

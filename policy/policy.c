@@ -25,14 +25,23 @@
 #include "policy/judged.h"
 #include "policy/pins.h"
 #include "policy/table.h"
+#include "policy/unix_name.h"
 
 #define ACTIONS   2
-#define PROTOS    3
+#define PROTOS    3 /* those with addresses and ports: all but POLICY_UNIX */
 #define TEXTS_MAX ((size_t)POLICY_RULES_MAX * (POLICY_RULE_TEXT_MAX + 8))
+
+/** The rules for AF_UNIX sockets. There are few, so they are looked through one by one. */
+struct unix_rules {
+    uint32_t *list; /* owned: numbers of rules */
+    unsigned count;
+    unsigned cap;
+};
 
 struct policy {
     enum policy_mode mode;
     struct table tables[ACTIONS][PROTOS];
+    struct unix_rules unix_rules[ACTIONS];
     struct buf texts; /* "allow api.github.com:443" and a NUL, one after the other */
     uint32_t *starts; /* owned: where in texts each rule begins */
     unsigned count;
@@ -63,6 +72,8 @@ static void policy_done(struct policy *p)
     for (unsigned action = 0; action < ACTIONS; action++)
         for (unsigned proto = 0; proto < PROTOS; proto++)
             table_done(&p->tables[action][proto]);
+    for (unsigned action = 0; action < ACTIONS; action++)
+        free(p->unix_rules[action].list);
     buf_done(&p->texts);
     free(p->starts);
 }
@@ -90,18 +101,32 @@ static const char *rule_text(const struct policy *p, uint32_t rule)
     return (const char *)p->texts.data + p->starts[rule];
 }
 
-static int grow_starts(struct policy *p)
+/** Room for one more. */
+static int grow(uint32_t **list, unsigned count, unsigned *cap)
 {
-    unsigned cap = p->cap > 0 ? p->cap * 2 : 16;
+    unsigned wanted = *cap > 0 ? *cap * 2 : 16;
     uint32_t *grown;
 
-    if (p->count < p->cap)
+    if (count < *cap)
         return 0;
-    grown = reallocarray(p->starts, cap, sizeof(*grown));
+    grown = reallocarray(*list, wanted, sizeof(*grown));
     if (grown == NULL)
         return -ENOMEM;
-    p->starts = grown;
-    p->cap = cap;
+    *list = grown;
+    *cap = wanted;
+    return 0;
+}
+
+/** Enter the rule that is about to get the number p->count. */
+static int add_compiled(struct policy *p, enum policy_action action, const struct rule *rule)
+{
+    struct unix_rules *list = &p->unix_rules[action];
+
+    if (rule->proto != POLICY_UNIX)
+        return table_add(&p->tables[action][rule->proto], rule, p->count);
+    if (grow(&list->list, list->count, &list->cap) < 0)
+        return -ENOMEM;
+    list->list[list->count++] = p->count;
     return 0;
 }
 
@@ -114,12 +139,11 @@ int policy_add(struct policy *p, enum policy_action action, const struct rule *r
 
     if (p->count >= POLICY_RULES_MAX)
         return why_set(why, -ENOSPC, "more than %u rules", POLICY_RULES_MAX);
-    if (p->is_broken || grow_starts(p) < 0)
+    if (p->is_broken || grow(&p->starts, p->count, &p->cap) < 0)
         return why_set(why, -ENOMEM, "out of memory");
     buf_add_str(&p->texts, action == POLICY_RULE_ALLOW ? "allow " : "deny ");
     buf_add(&p->texts, text, len + 1);
-    if (buf_error(&p->texts) < 0 ||
-        table_add(&p->tables[action][rule->proto], rule, p->count) < 0) {
+    if (buf_error(&p->texts) < 0 || add_compiled(p, action, rule) < 0) {
         p->is_broken = true;
         return why_set(why, -ENOMEM, "out of memory");
     }
@@ -362,5 +386,53 @@ int policy_decide_name(const struct policy *p, struct bytes name, struct policy_
         put_text(ret->rule, sizeof(ret->rule), rule_text(p, shown->rule));
     }
     conclude(p, allowed != NULL, ret);
+    return 0;
+}
+
+/* AF_UNIX sockets */
+
+/** The most specific rule that covers the name; SIZE_MAX: one for exactly this name; 0: none. */
+static size_t find_unix(const struct policy *p, enum policy_action action, const char *name,
+                        struct hit *ret)
+{
+    static const size_t skips[ACTIONS] = {[POLICY_RULE_DENY] = sizeof("deny unix:") - 1,
+                                          [POLICY_RULE_ALLOW] = sizeof("allow unix:") - 1};
+    const struct unix_rules *rules = &p->unix_rules[action];
+    size_t best = 0;
+
+    for (unsigned i = 0; i < rules->count; i++) {
+        size_t how = unix_rule_covers(rule_text(p, rules->list[i]) + skips[action], name);
+
+        if (how > best) {
+            best = how;
+            ret->rule = rules->list[i];
+        }
+    }
+    return best;
+}
+
+int policy_decide_unix(const struct policy *p, const char *name, struct policy_answer *ret)
+{
+    struct hit hit = {0};
+    size_t allowed = 0;
+
+    clear_answer(ret, POLICY_FAILED);
+    if (name[0] != '/' && name[0] != '@')
+        return -EINVAL;
+    if (p->is_broken)
+        return -ENOMEM;
+    ret->reason = POLICY_RULE;
+    if (find_unix(p, POLICY_RULE_DENY, name, &hit) == 0) {
+        allowed = find_unix(p, POLICY_RULE_ALLOW, name, &hit);
+        if (allowed == 0)
+            ret->reason = POLICY_NO_RULE;
+        if (allowed != SIZE_MAX && unix_builtin_name(name) != NULL) {
+            ret->reason = POLICY_BUILTIN;
+            allowed = 0;
+        }
+    }
+    if (ret->reason == POLICY_RULE)
+        put_hit(p, &hit, ret);
+    conclude(p, allowed != 0, ret);
     return 0;
 }

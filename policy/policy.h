@@ -43,6 +43,7 @@ enum policy_proto {
     POLICY_TCP = 0,
     POLICY_UDP,
     POLICY_ICMP, /* echo; the port is 0 */
+    POLICY_UNIX, /* an AF_UNIX socket of the host: policy_decide_unix() */
 };
 
 enum policy_action {
@@ -89,8 +90,10 @@ void policy_swap(struct policy *a, struct policy *b);
  * policy_add_rule() - Add one rule in text form: `[SCHEME://]HOST:PORTS`.
  * @text: borrowed. SCHEME is tcp (default), udp or icmp (icmp has no port). HOST is an IPv4 address
  * or prefix, an IPv6 address or prefix in brackets, a host name, `*.name` (one or more labels
- * before the name, never the name itself), or `*` (any). PORTS is N, N-M or `*`. Errors: -EINVAL
- * not a rule, @why says column and what was expected; -ENOSPC POLICY_RULES_MAX reached.
+ * before the name, never the name itself), or `*` (any). PORTS is N, N-M or `*`. Or for AF_UNIX
+ * sockets of the host: `unix:/PATH`, `unix:@ABSTRACT`, each with `*` at the end for whatever
+ * follows (behind a `/` in paths). Errors: -EINVAL not a rule, @why says column and what was
+ * expected; -ENOSPC POLICY_RULES_MAX reached.
  */
 int policy_add_rule(struct policy *p, enum policy_action action, struct bytes text,
                     struct why *why) MUST_USE;
@@ -128,13 +131,33 @@ int policy_decide(const struct policy *p, const struct policy_request *req,
 int policy_decide_name(const struct policy *p, struct bytes name,
                        struct policy_answer *ret) MUST_USE;
 
+/**
+ * policy_decide_unix() - May this sandbox speak to the host's AF_UNIX socket @name?
+ * @name: as policy_unix_print() spells it; a path is absolute, without links, `.` and `..`.
+ * As destinations: deny wins, what nothing allows is denied, and the built-in list (name services,
+ * which would answer past the sandbox's resolver) is denied in both modes without an exact rule.
+ */
+int policy_decide_unix(const struct policy *p, const char *name,
+                       struct policy_answer *ret) MUST_USE;
+/** policy_unix_print() - The one spelling of a socket's name in rules, requests and records.
+ * @name: the bytes of sun_path; an abstract name begins with its NUL, which is printed as `@`.
+ * Bytes that are not printable ASCII, blanks, `%`, `*` and `'` become %XX. Returns the length, or
+ * -ENAMETOOLONG. */
+int policy_unix_print(struct bytes name, char *ret, size_t cap) MUST_USE;
+/** policy_unix_canonical() - That spelling of a name as a rule may have it, without `unix:`.
+ * Errors: -EINVAL not one socket's name. */
+int policy_unix_canonical(struct bytes text, char ret[static POLICY_HOSTNAME_MAX + 1]) MUST_USE;
+/** policy_suggest_unix() - As policy_suggest(). */
+void policy_suggest_unix(const char *name, const struct policy_answer *answer, char *ret,
+                         size_t cap);
+
 /** policy_suggest() - The option that would allow @req, e.g. `--allow 'example.org:443'`. For
  * people. */
 void policy_suggest(const struct policy_request *req, const struct policy_answer *answer, char *ret,
                     size_t cap);
 
 const char *policy_reason_name(enum policy_reason reason);
-const char *policy_proto_name(enum policy_proto proto); /* "tcp", "udp", "icmp" */
+const char *policy_proto_name(enum policy_proto proto); /* "tcp", "udp", "icmp", "unix" */
 const char *policy_mode_name(enum policy_mode mode);    /* "enforce", "audit" */
 
 /**

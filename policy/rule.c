@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "policy/unix_name.h"
+
+#define UNIX_SCHEME "unix:"
 #define MAPPED_BITS 96u /* ::ffff:0:0/96, RFC 4291 2.5.5.2 */
 
 static struct bytes from(struct bytes text, size_t at)
@@ -145,7 +148,7 @@ static int parse_scheme(struct bytes text, struct rule *ret, size_t *ret_at, str
     }
     if (starts_with(from(text, offset_of(text, ':')), "://"))
         return fault_at(fault, 0,
-                        "expected tcp://, udp:// or icmp:// (nothing means tcp; https is "
+                        "expected tcp://, udp://, icmp:// or unix: (nothing means tcp; https is "
                         "HOST:443, http is HOST:80)");
     *ret_at = 0;
     return 0;
@@ -210,6 +213,12 @@ static int parse_rule(struct bytes text, struct rule *ret, struct fault *fault)
         return fault_at(fault, 0, "expected a rule such as api.github.com:443");
     if (text.len > POLICY_RULE_TEXT_MAX)
         return fault_at(fault, POLICY_RULE_TEXT_MAX, "a rule has at most 320 characters");
+    if (starts_with(text, UNIX_SCHEME)) {
+        at = strlen(UNIX_SCHEME);
+        if ((err = unix_rule_parse(from(text, at), ret, fault)) < 0)
+            fault->at += at;
+        return err;
+    }
     if ((err = parse_scheme(text, ret, &at, fault)) < 0)
         return err;
     if ((err = parse_host(from(text, at), ret, &len, fault)) < 0) {
@@ -256,6 +265,12 @@ static void print_host(const struct rule *r, char *ret, size_t cap)
     case RULE_SUFFIX:
         (void)snprintf(ret, cap, "*.%s", r->name);
         return;
+    case RULE_UNIX:
+        (void)snprintf(ret, cap, "%s", r->name);
+        return;
+    case RULE_UNIX_BELOW:
+        (void)snprintf(ret, cap, "%s*", r->name);
+        return;
     case RULE_PREFIX:
         break;
     }
@@ -268,14 +283,16 @@ static void print_host(const struct rule *r, char *ret, size_t cap)
 
 size_t rule_print(const struct rule *r, char ret[static POLICY_RULE_TEXT_MAX + 1])
 {
-    static const char *const schemes[] = {
-        [POLICY_TCP] = "", [POLICY_UDP] = "udp://", [POLICY_ICMP] = "icmp://"};
+    static const char *const schemes[] = {[POLICY_TCP] = "",
+                                          [POLICY_UDP] = "udp://",
+                                          [POLICY_ICMP] = "icmp://",
+                                          [POLICY_UNIX] = "unix:"};
     char host[POLICY_HOSTNAME_MAX + 3];
     char ports[16] = ":*";
     int len;
 
     print_host(r, host, sizeof(host));
-    if (r->proto == POLICY_ICMP)
+    if (r->proto == POLICY_ICMP || r->proto == POLICY_UNIX)
         ports[0] = '\0';
     else if (r->port_min == r->port_max)
         (void)snprintf(ports, sizeof(ports), ":%u", r->port_min);

@@ -10,18 +10,21 @@
 #include "policy/policy.h"
 
 enum rule_host {
-    RULE_ANY = 0, /* `*` */
-    RULE_PREFIX,  /* an address or prefix; IPv4-mapped ones are kept as IPv4 */
-    RULE_NAME,    /* exactly this name */
-    RULE_SUFFIX,  /* `*.name`: one or more labels before it */
+    RULE_ANY = 0,    /* `*` */
+    RULE_PREFIX,     /* an address or prefix; IPv4-mapped ones are kept as IPv4 */
+    RULE_NAME,       /* exactly this name */
+    RULE_SUFFIX,     /* `*.name`: one or more labels before it */
+    RULE_UNIX,       /* exactly this AF_UNIX socket */
+    RULE_UNIX_BELOW, /* `…*`: every one whose name goes on behind this */
 };
 
 struct rule {
     enum policy_proto proto;
     enum rule_host host;
     struct prefix prefix;               /* RULE_PREFIX */
-    char name[POLICY_HOSTNAME_MAX + 1]; /* RULE_NAME, RULE_SUFFIX (without "*."); canonical */
-    uint16_t port_min;                  /* `*` is 0..65535, and so is a rule without ports (icmp) */
+    char name[POLICY_HOSTNAME_MAX + 1]; /* RULE_NAME, RULE_SUFFIX (without "*."), RULE_UNIX,
+                                           RULE_UNIX_BELOW (without "*"); canonical */
+    uint16_t port_min; /* `*` is 0..65535, and so is a rule without ports (icmp, unix) */
     uint16_t port_max;
 };
 

@@ -123,6 +123,82 @@ START_TEST(audit_mode)
 }
 END_TEST
 
+/* Goal: verdicts about AF_UNIX sockets of the host, both modes; the most specific rule is shown. */
+START_TEST(unix_sockets)
+{
+    static const struct {
+        const char *rules, *name, *verdict, *rule;
+    } rows[] = {
+        {"+*:*", "/run/docker.sock", "deny no_rule", ""},
+        {"+unix:/run/docker.sock", "/run/docker.sock", "allow rule", "allow unix:/run/docker.sock"},
+        {"+unix:/run/docker.sock", "/run/docker.sock2", "deny no_rule", ""},
+        {"+unix:/run/docker.sock", "/run/docker.soc", "deny no_rule", ""},
+        {"+unix:/run/docker.sock", "@/run/docker.sock", "deny no_rule", ""},
+        {"+unix:/run/*", "/run/docker.sock", "allow rule", "allow unix:/run/*"},
+        {"+unix:/run/*", "/run/a/b", "allow rule", "allow unix:/run/*"},
+        {"+unix:/run/*", "/run", "deny no_rule", ""},
+        {"+unix:/run/*", "/runner/x", "deny no_rule", ""},
+        {"+unix:/run/*; +unix:/*; +unix:/run/a/*", "/run/a/b", "allow rule", "allow unix:/run/a/*"},
+        {"+unix:/run/*; -unix:/run/docker.sock", "/run/docker.sock", "deny rule",
+         "deny unix:/run/docker.sock"},
+        {"+unix:/run/docker.sock; -unix:/run/*", "/run/docker.sock", "deny rule",
+         "deny unix:/run/*"},
+        {"+unix:@*", "@x", "allow rule", "allow unix:@*"},
+        {"+unix:@*", "/x", "deny no_rule", ""},
+        {"+unix:@ab*", "@ab%00", "allow rule", "allow unix:@ab*"},
+        {"+unix:@ab", "@ab%00", "deny no_rule", ""},
+        {"+unix:/*", "/run/nscd/socket", "deny builtin", ""},
+        {"+unix:/*", "/run/systemd/resolve/io.systemd.Resolve", "deny builtin", ""},
+        {"+unix:/run/nscd/socket; -tcp://*:*", "/run/nscd/socket", "allow rule",
+         "allow unix:/run/nscd/socket"},
+    };
+    char got[64];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct policy *p = make_policy(rows[i].rules, POLICY_ENFORCE);
+        struct policy_answer a;
+
+        ck_assert_int_eq(policy_decide_unix(p, rows[i].name, &a), 0);
+        (void)snprintf(got, sizeof(got), "%s %s", a.verdict == VERDICT_ALLOW ? "allow" : "deny",
+                       policy_reason_name(a.reason));
+        ck_assert_msg(strcmp(got, rows[i].verdict) == 0 && strcmp(a.rule, rows[i].rule) == 0,
+                      "row %u: %s %s", i, got, a.rule);
+        ck_assert(a.would_deny == (a.verdict == VERDICT_DENY));
+        policy_set_mode(p, POLICY_AUDIT);
+        ck_assert_int_eq(policy_decide_unix(p, rows[i].name, &a), 0);
+        ck_assert((a.verdict == VERDICT_ALLOW) == (a.reason != POLICY_BUILTIN));
+        ck_assert_int_eq(policy_decide_unix(p, "run/docker.sock", &a), -EINVAL);
+        ck_assert(a.verdict == VERDICT_DENY && a.would_deny);
+        policy_free(p);
+    }
+}
+END_TEST
+
+/* Goal: what is suggested for a refused socket is a rule that allows it, whatever its bytes. */
+START_TEST(unix_suggestion_allows)
+{
+    static const uint8_t names[][8] = {"/a/b c", "/it's%", "\0x*\0\xff", "/*", "/\xc3\xa9"};
+    static const size_t lengths[] = {6, 6, 5, 2, 3};
+    char name[64], option[128], rule[128];
+    struct policy_answer a;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        struct policy *p = make_policy("", POLICY_ENFORCE);
+
+        ck_assert_int_gt(policy_unix_print(bytes_of(names[i], lengths[i]), name, sizeof(name)), 0);
+        ck_assert_int_eq(policy_decide_unix(p, name, &a), 0);
+        policy_suggest_unix(name, &a, option, sizeof(option));
+        ck_assert_int_eq(sscanf(option, "--allow '%127[^']'", rule), 1);
+        ck_assert_int_eq(policy_add_rule(p, POLICY_RULE_ALLOW, bytes_of_str(rule), NULL), 0);
+        ck_assert_int_eq(policy_decide_unix(p, name, &a), 0);
+        ck_assert_msg(a.verdict == VERDICT_ALLOW, "%s", option);
+        policy_free(p);
+    }
+    ck_assert_int_eq(policy_unix_print(bytes_of_str("/abc"), name, 4), -ENAMETOOLONG);
+    ck_assert_int_eq(policy_unix_print(bytes_of_str("/abc"), name, 5), 4);
+}
+END_TEST
+
 /* Goal: a request that is none is denied with -EINVAL, even by a policy that allows everything. */
 START_TEST(decide_bad_request_denies)
 {
@@ -273,6 +349,8 @@ END_TEST
 static const struct suite_test tests[] = {
     SUITE_TEST(verdicts_table),
     SUITE_TEST(audit_mode),
+    SUITE_TEST(unix_sockets),
+    SUITE_TEST(unix_suggestion_allows),
     SUITE_TEST(decide_bad_request_denies),
     SUITE_TEST(decide_expired_pin_denies),
     SUITE_ROWS(decide_name_rows, ARRAY_COUNT(name_rows)),

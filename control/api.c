@@ -207,7 +207,7 @@ static void run_writing(struct call *call, const struct route *route, const char
     if (call->status >= 400)
         store_rollback(call->c->store);
     else if (key != NULL)
-        replay_keep(call, key);
+        idempotency_keep(call, key);
 }
 
 static bool query_is_known(struct call *call, const struct route *route)

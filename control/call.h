@@ -203,8 +203,8 @@ void replays_free(struct replay *replays);
 bool replay_answered(struct call *call, const char *path, const char *key);
 /** replay_record() - Within the transaction: @key is used up. */
 void replay_record(struct call *call, const char *path, const char *key);
-/** replay_keep() - After the commit: remember the answer. */
-void replay_keep(struct call *call, const char *key);
+/** idempotency_keep() - After the commit: remember the answer. */
+void idempotency_keep(struct call *call, const char *key);
 
 /** limit_take() - May this caller ask once more? False: 429 was said (limits.c). */
 bool limit_take(struct call *call);

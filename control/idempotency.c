@@ -114,7 +114,7 @@ void replay_record(struct call *call, const char *path, const char *key)
 }
 
 /* Slots are taken in turn: the oldest answer makes room. */
-void replay_keep(struct call *call, const char *key)
+void idempotency_keep(struct call *call, const char *key)
 {
     struct replay *p = &call->c->replays[call->c->counters.requests % REPLAYS_MAX];
 

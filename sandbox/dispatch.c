@@ -11,6 +11,7 @@
 #include "sandbox/dispatch.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -67,6 +68,14 @@ static const struct handler *handler_of(int nr)
     return NULL;
 }
 
+static bool is_of_unix(int fd)
+{
+    int domain = AF_UNSPEC;
+    socklen_t len = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 /** Find the socket behind the call's descriptor. @ret_owned: a descriptor to close afterwards.
  * Returns 0 (t->sock may be NULL: not virtual) or the call's -errno. */
 static int identify(struct session *s, struct trap *t, int *ret_owned)
@@ -84,8 +93,7 @@ static int identify(struct session *s, struct trap *t, int *ret_owned)
             return err == -EBADF ? -EBADF : -EACCES;
         t->inode = inode;
         t->sock = vsock_find(s->sockets, inode);
-        if (t->sock != NULL)
-            t->fd = t->sock->kept_fd;
+        t->fd = t->sock != NULL ? t->sock->kept_fd : unix_kept_fd(s, inode);
         return 0;
     }
     *ret_owned = agent_get_fd(&s->agents, t->call.tid, agent_fd);
@@ -95,6 +103,8 @@ static int identify(struct session *s, struct trap *t, int *ret_owned)
         t->inode = st.st_ino;
         t->sock = vsock_find(s->sockets, st.st_ino);
         t->fd = *ret_owned;
+        if (t->sock == NULL && !is_of_unix(t->fd))
+            return -EACCES; /* nothing inside may have such a socket */
     }
     return 0;
 }

@@ -37,6 +37,8 @@ struct filter_config {
     /* The kernel keeps signals inside (Landlock ABI 6). When false, signals to guarded_pids and to
      * everybody (-1) are refused here. */
     bool has_signal_scope;
+    /* Sockets of AF_UNIX are made by the supervisor as well: it could not duplicate them later. */
+    bool traps_unix;
     /* Processes of ours that run as the same user: limits, priorities and (without a signal scope)
      * signals that name them are refused. */
     int guarded_pids[FILTER_GUARDED_MAX];

@@ -14,6 +14,7 @@
 #define TID_BUCKETS 1024u
 
 struct held_table {
+    struct vsock nobody; /* has the calls about sockets of the kernel's among its waiters */
     struct loop *loop;
     struct held_events events;
     void *self;
@@ -159,7 +160,7 @@ int held_add_fd(struct held_table *t, const struct call *call, struct vsock *v, 
     }
     *h = (struct held){
         .call = *call,
-        .sock = v,
+        .sock = v != NULL ? v : &t->nobody,
         .what = what,
         .deadline = deadline,
         .timer = {.expired = on_timer, .self = h},
@@ -169,7 +170,7 @@ int held_add_fd(struct held_table *t, const struct call *call, struct vsock *v, 
     };
     *bucket = h;
     t->count++;
-    for (last = &v->waiters; *last != NULL; last = &(*last)->next)
+    for (last = &h->sock->waiters; *last != NULL; last = &(*last)->next)
         ; /* first come, first served */
     *last = h;
     if (loop_timer_set(t->loop, &h->timer, deadline) < 0 ||

@@ -54,7 +54,8 @@ int held_table_new(struct loop *loop, const struct held_events *events, void *se
                    struct held_table **ret) MUST_USE;
 void held_table_free(struct held_table *t);
 
-/** held_add() - Keep @call for @v until held_wake() or @deadline. Errors: -ENOMEM too many wait. */
+/** held_add() - Keep @call for @v (NULL: a socket of the kernel's) until held_wake() or @deadline.
+ * Errors: -ENOMEM too many wait. */
 int held_add(struct held_table *t, const struct call *call, struct vsock *v, enum held_for what,
              struct mono deadline) MUST_USE;
 /** held_add_fd() - As held_add(), and also wake when @fd (taken) has @events of epoll. */

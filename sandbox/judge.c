@@ -290,3 +290,55 @@ int judge_name(struct session *s, pid_t pid, const char *exe, const char *name,
         return -EACCES;
     return answer.verdict == VERDICT_ALLOW ? 0 : -EACCES;
 }
+
+/** One line about a socket of the host's, unless it is a name service: programs ask those first and
+ * go on with DNS when they do not answer. */
+static void say_unix(struct session *s, const struct flow_info *info, const char *name,
+                     const struct policy_answer *answer)
+{
+    char option[POLICY_RULE_TEXT_MAX + 64];
+
+    if (answer->reason == POLICY_BUILTIN || !is_news(s->refusals, info->exe, name))
+        return;
+    policy_suggest_unix(name, answer, option, sizeof(option));
+    say(answer->verdict == VERDICT_ALLOW ? "would refuse" : "refused", info, "unix", name, answer,
+        option);
+}
+
+int judge_unix(struct session *s, pid_t tid, const char *name, const char *other)
+{
+    static const struct endpoint nowhere = {0};
+    const char *const names[] = {name, other};
+    struct flow_info info;
+    struct policy_answer answer = {0};
+    unsigned shown = 0;
+
+    who_is_it(s, tid, &info);
+    for (unsigned i = 0; i < ARRAY_COUNT(names) && names[i] != NULL; i++) {
+        shown = i;
+        if (policy_decide_unix(s->config->policy, names[i], &answer) < 0)
+            answer = (struct policy_answer){.would_deny = true, .reason = POLICY_FAILED};
+        if (answer.verdict != VERDICT_ALLOW || answer.would_deny)
+            break;
+    }
+    if (answer.verdict != VERDICT_ALLOW || answer.would_deny)
+        say_unix(s, &info, names[shown], &answer);
+    if (record_decision(s, &info, "unix", &nowhere, &answer, names[shown]) < 0)
+        return -ECONNREFUSED; /* what cannot be recorded does not happen */
+    return answer.verdict == VERDICT_ALLOW ? 0 : -ECONNREFUSED;
+}
+
+void judge_refuse_descriptor(struct session *s, pid_t tid)
+{
+    static const char what[] = "a descriptor from outside";
+    static const struct endpoint nowhere = {0};
+    const struct policy_answer answer = {.would_deny = true, .reason = POLICY_BUILTIN};
+    struct flow_info info;
+
+    who_is_it(s, tid, &info);
+    if (is_news(s->refusals, info.exe, what))
+        log_warn("kept a descriptor from the program: it would lead round the sandbox",
+                 F_STR("exe", info.exe), F_INT("pid", info.pid));
+    if (record_decision(s, &info, "unix", &nowhere, &answer, "SCM_RIGHTS") < 0)
+        log_debug("no record of a refused descriptor"); /* refused it is all the same */
+}

@@ -31,4 +31,12 @@ int judge_loopback(struct session *s, pid_t tid, enum policy_proto proto,
 int judge_name(struct session *s, pid_t pid, const char *exe, const char *name,
                const struct endpoint *server) MUST_USE;
 
+/** judge_unix() - May the thread speak to the host's AF_UNIX socket @name (as policy_unix_print()
+ * spells it)? @other: a second name of the same socket, which must be allowed, too; NULL: none.
+ * Returns 0 or -ECONNREFUSED. */
+int judge_unix(struct session *s, pid_t tid, const char *name, const char *other) MUST_USE;
+/** judge_refuse_descriptor() - Record and say that a descriptor from outside was kept from the
+ * thread. */
+void judge_refuse_descriptor(struct session *s, pid_t tid);
+
 #endif

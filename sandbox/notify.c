@@ -108,6 +108,17 @@ int notify_give_fd(const struct notify *n, uint64_t id, int fd, bool is_cloexec)
     return add_fd(n, &add);
 }
 
+int notify_add_fd(const struct notify *n, uint64_t id, int fd, bool is_cloexec)
+{
+    struct seccomp_notif_addfd add = {
+        .id = id,
+        .srcfd = (__u32)fd,
+        .newfd_flags = is_cloexec ? O_CLOEXEC : 0,
+    };
+
+    return add_fd(n, &add);
+}
+
 int notify_replace_fd(const struct notify *n, uint64_t id, int fd, int agent_fd, bool is_cloexec)
 {
     struct seccomp_notif_addfd add = {

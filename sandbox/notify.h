@@ -55,6 +55,10 @@ int notify_continue(const struct notify *n, uint64_t id);
  * or -errno of installing it (-EMFILE, …), in which case the call still waits. */
 int notify_give_fd(const struct notify *n, uint64_t id, int fd, bool is_cloexec) MUST_USE;
 
+/** notify_add_fd() - Install a duplicate of @fd in the caller; the call still waits afterwards, and
+ * the descriptor stays there even when it vanishes. Returns the number, -ENOENT, or -errno. */
+int notify_add_fd(const struct notify *n, uint64_t id, int fd, bool is_cloexec) MUST_USE;
+
 /** notify_replace_fd() - Put a duplicate of @fd in the place of the caller's descriptor @agent_fd;
  * the call still waits afterwards. Returns 0 or -errno. */
 int notify_replace_fd(const struct notify *n, uint64_t id, int fd, int agent_fd,

@@ -485,6 +485,7 @@ static void finish(struct run *r)
     pins_free(s->pins);
     rendezvous_done(&s->rendezvous);
     unix_diag_done(&s->diag);
+    unix_kept_done(s);
     if (r->has_agents)
         agents_done(&s->agents);
     loop_free(s->loop);

@@ -44,6 +44,10 @@ struct sandbox_config {
 int sandbox_identity_policy(const struct enroll_identity *id, const struct policy *local,
                             struct policy **ret, struct why *why) MUST_USE;
 
+/** sandbox_follow_links() - For each `unix:` rule of @p whose directory is reached through links,
+ * add the rule with the directory's real name. To be called before the agent can change a link. */
+int sandbox_follow_links(struct policy *p) MUST_USE;
+
 /**
  * sandbox_run() - Start the agent, supervise it until its first process ends, end what it left.
  * Returns the exit status to pass on: the agent's own, 128+n when signal n ended it, or one of

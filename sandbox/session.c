@@ -114,16 +114,22 @@ int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, i
     return err < 0 ? err : CALL_HELD;
 }
 
+int64_t trap_hold_own(struct session *s, const struct trap *t, enum held_for what, int option,
+                      int fd, uint32_t events)
+{
+    int err = held_add_fd(s->held, &t->call, t->sock, what, wait_until(s, t, option), fd, events);
+
+    return err < 0 ? err : CALL_HELD;
+}
+
 int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what, int option,
                      uint32_t events)
 {
     int copy = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
-    int err;
 
     if (copy < 0)
         return -errno;
-    err = held_add_fd(s->held, &t->call, t->sock, what, wait_until(s, t, option), copy, events);
-    return err < 0 ? err : CALL_HELD;
+    return trap_hold_own(s, t, what, option, copy, events);
 }
 
 /* Birth and end */

@@ -57,6 +57,8 @@ struct session {
     struct rendezvous rendezvous;
     struct unix_diag diag;
     struct unix_inside unix_inside;
+    struct unix_kept unix_kept[UNIX_KEPT_MAX];
+    unsigned unix_kept_next; /* makes room when all are in use */
     struct rng rng;
     struct vsock_table *sockets;
     struct flow_info *flow_infos;
@@ -101,6 +103,10 @@ int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, i
 /** trap_hold_fd() - The same, woken by @events on the agent's own end. */
 int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what, int option,
                      uint32_t events);
+
+/** trap_hold_own() - The same, woken by @events on a descriptor of ours (taken). */
+int64_t trap_hold_own(struct session *s, const struct trap *t, enum held_for what, int option,
+                      int fd, uint32_t events);
 
 /* Socket addresses as the kernel's move_addr_to_kernel() and move_addr_to_user() copy them. */
 int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64_t len,

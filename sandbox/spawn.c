@@ -66,6 +66,19 @@ static int drop_capabilities(void)
     return 0;
 }
 
+/** May descriptors be duplicated out of a process (pidfd_getfd)? Not under Docker's profile. */
+static bool may_get_fds(void)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    int copy = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, pidfd, 0) : -1;
+
+    if (copy >= 0)
+        (void)close(copy);
+    if (pidfd >= 0)
+        (void)close(pidfd);
+    return copy >= 0;
+}
+
 static void agent_confine(const struct guardian *g, pid_t guardian)
 {
     struct spawn_shared *shared = g->shared;
@@ -83,6 +96,7 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         shared->walls |= SPAWN_WALL_YAMA;
     filter.may_trace = (shared->walls & (SPAWN_WALL_LANDLOCK | SPAWN_WALL_YAMA)) != 0;
     filter.has_signal_scope = (shared->walls & SPAWN_WALL_SCOPE_SIGNAL) != 0;
+    filter.traps_unix = !may_get_fds();
     err = filter_install(&filter, &shared->listener_fd, &shared->why);
     if (err < 0) {
         shared->err = err;

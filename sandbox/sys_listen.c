@@ -81,8 +81,10 @@ int64_t sys_listen(struct session *s, struct trap *t)
     unsigned backlog = (unsigned)t->call.arg[1];
     int64_t err = 0;
 
-    if (v == NULL)
+    if (v == NULL) {
+        unix_kept_drop(s, t->inode); /* a listener ends when the agent closes it */
         return CALL_CONTINUE;
+    }
     if (v->kind != VSOCK_TCP)
         return -EOPNOTSUPP;
     if (v->state == VSOCK_OPEN && !v->is_spoilt)

@@ -227,58 +227,73 @@ static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
     return err < 0 ? err : (int64_t)m->total;
 }
 
-/* On a socket of the kernel's (AF_UNIX) a message with a name is sent by us. */
+/* On a socket of the kernel's (AF_UNIX), and on a TCP socket's stand-in, see unix_msg.c. */
+
+static struct unix_message message_for(const struct trap *t, const struct message *m)
+{
+    return (struct unix_message){
+        .name = m->name,
+        .name_len = m->name_len,
+        .control = m->control,
+        .control_len = m->control_len,
+        .header = m->header,
+        .flags = m->flags,
+        .iov_count = m->iov_count,
+        .iov = m->iov,
+        .total = m->total,
+        .is_tcp = t->sock != NULL,
+    };
+}
+
+static int64_t send_unix(struct session *s, const struct trap *t, const struct message *m)
+{
+    const struct unix_message out = message_for(t, m);
+
+    return unix_send(s, t, &out);
+}
+
+static int64_t receive_unix(struct session *s, const struct trap *t, const struct message *m)
+{
+    const struct unix_message in = message_for(t, m);
+
+    return unix_receive(s, t, &in);
+}
 
 static bool has_name(const struct message *m)
 {
     return m->name != 0 && m->name_len != 0;
 }
 
-static int64_t send_unix(struct session *s, const struct trap *t, const struct message *m)
-{
-    const struct unix_message out = {
-        .name = m->name,
-        .name_len = m->name_len,
-        .has_control = m->control != 0 && m->control_len != 0,
-        .flags = m->flags,
-        .iov_count = m->iov_count,
-        .iov = m->iov,
-        .total = m->total,
-    };
-
-    return unix_send(s, t, &out);
-}
-
-/** sendmsg(2). */
-static int64_t send_unix_msg(struct session *s, const struct trap *t)
-{
-    struct message m;
-    int64_t n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
-
-    if (n == 0)
-        n = has_name(&m) ? send_unix(s, t, &m) : CALL_CONTINUE; /* see sys_unix.c */
-    message_done(&m);
-    return n;
-}
-
-/** A batch that begins without a name can only be continued as a whole. */
-static int64_t continue_nameless(struct session *s, const struct trap *t, unsigned count)
-{
-    for (unsigned i = 1; i < count; i++) {
-        struct msghdr m;
-        int err = trap_read(s, t, t->call.arg[1] + i * sizeof(struct mmsghdr), &m, sizeof(m));
-
-        if (err < 0)
-            return err;
-        if (m.msg_name != NULL && m.msg_namelen != 0)
-            return -EPERM; /* a program that mixes them is not known */
-    }
-    return CALL_CONTINUE;
-}
-
-/** sendmmsg(2). A batch that begins with names ends, cut short, before an entry without. */
+/** sendmmsg(2), one by one; what the kernel must send itself ends the batch, or is all of it. */
 static int64_t send_unix_mmsg(struct session *s, const struct trap *t, unsigned count)
 {
+    unsigned done = 0;
+    int64_t n = 0;
+
+    while (done < count && n >= 0) {
+        uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
+        int flags = (int)t->call.arg[3] | (done > 0 ? MSG_DONTWAIT : 0);
+        struct message m;
+        uint32_t len;
+
+        n = message_read(s, t, at, flags, &m);
+        if (n == 0)
+            n = send_unix(s, t, &m);
+        message_done(&m);
+        if (n == CALL_CONTINUE || n == CALL_HELD || n == CALL_DONE)
+            return done > 0 ? (int64_t)done : n;
+        if (n < 0)
+            break;
+        len = (uint32_t)n;
+        done++;
+        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+    }
+    return done > 0 ? (int64_t)done : n;
+}
+
+static int64_t receive_unix_mmsg(struct session *s, const struct trap *t, unsigned count)
+{
+    int flags = (int)t->call.arg[3] & ~MSG_WAITFORONE;
     unsigned done = 0;
     int64_t n = 0;
 
@@ -287,12 +302,12 @@ static int64_t send_unix_mmsg(struct session *s, const struct trap *t, unsigned 
         struct message m;
         uint32_t len;
 
-        n = message_read(s, t, at, (int)t->call.arg[3], &m);
-        if (n == 0 && has_name(&m))
-            n = send_unix(s, t, &m);
-        else if (n == 0)
-            n = done == 0 ? continue_nameless(s, t, count) : -EPERM;
+        n = message_read(s, t, at, done == 0 ? flags : flags | MSG_DONTWAIT, &m);
+        if (n == 0)
+            n = receive_unix(s, t, &m);
         message_done(&m);
+        if (n == CALL_CONTINUE || n == CALL_HELD)
+            return done > 0 ? (int64_t)done : n;
         if (n < 0)
             break;
         len = (uint32_t)n;
@@ -317,15 +332,13 @@ int64_t sys_sendmsg(struct session *s, struct trap *t)
     struct message m;
     int64_t n;
 
-    if (t->sock == NULL)
-        return send_unix_msg(s, t);
     n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
-    if (n == 0 && t->sock->kind != VSOCK_TCP)
+    if (n == 0 && t->sock != NULL && t->sock->kind != VSOCK_TCP)
         n = send_packet(s, t, &m);
-    else if (n == 0 && (m.name != 0 || (m.flags & MSG_FASTOPEN) != 0))
+    else if (n == 0 && t->sock != NULL && (m.name != 0 || (m.flags & MSG_FASTOPEN) != 0))
         n = send_stream(s, t, &m);
     else if (n == 0)
-        n = CALL_CONTINUE; /* nothing was judged: the peer is fixed */
+        n = send_unix(s, t, &m);
     message_done(&m);
     return n;
 }
@@ -337,10 +350,8 @@ int64_t sys_sendmmsg(struct session *s, struct trap *t)
     unsigned done = 0;
     int64_t n = 0;
 
-    if (t->sock == NULL)
+    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
         return send_unix_mmsg(s, t, count);
-    if (t->sock->kind == VSOCK_TCP)
-        return CALL_CONTINUE;
     for (; done < count && n >= 0; done++) {
         uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
         uint32_t len;
@@ -549,6 +560,15 @@ static int64_t receive_stream_msg(struct session *s, struct trap *t)
         return -EAGAIN;
     if (t->sock->state == VSOCK_OPEN || t->sock->state == VSOCK_LISTENING)
         return -ENOTCONN;
+    if (t->fd >= 0) {
+        struct message m;
+        int64_t n = message_read(s, t, header, (int)t->call.arg[2], &m);
+
+        if (n == 0)
+            n = receive_unix(s, t, &m);
+        message_done(&m);
+        return n;
+    }
     err = trap_read(s, t, header + offsetof(struct msghdr, msg_name), &name, sizeof(name));
     if (err < 0)
         return err;
@@ -567,13 +587,11 @@ int64_t sys_recvmsg(struct session *s, struct trap *t)
     struct message m;
     int64_t n;
 
-    if (t->sock == NULL)
-        return CALL_CONTINUE;
-    if (t->sock->kind == VSOCK_TCP)
+    if (t->sock != NULL && t->sock->kind == VSOCK_TCP)
         return receive_stream_msg(s, t);
     n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
     if (n == 0)
-        n = receive_packet(s, t, &m);
+        n = t->sock == NULL ? receive_unix(s, t, &m) : receive_packet(s, t, &m);
     message_done(&m);
     return n;
 }
@@ -587,7 +605,7 @@ int64_t sys_recvmmsg(struct session *s, struct trap *t)
     int64_t n = 0;
 
     if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
-        return CALL_CONTINUE;
+        return receive_unix_mmsg(s, t, count);
     for (; done < count; done++) {
         uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
         uint32_t len;

@@ -28,7 +28,7 @@ int64_t sys_bind(struct session *s, struct trap *t)
     int err;
 
     if (v == NULL) {
-        unix_note_bound(s, t);
+        unix_bind(s, t);
         return CALL_CONTINUE; /* any name may be bound */
     }
     err = sockaddr_read(s, t, t->call.arg[1], t->call.arg[2], &raw, &len);

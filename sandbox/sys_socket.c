@@ -115,6 +115,8 @@ int64_t sys_socket(struct session *s, struct trap *t)
     case AF_INET:
     case AF_INET6:
         return make_inet(s, t, &w);
+    case AF_UNIX:
+        return unix_socket(s, t); /* trapped where descriptors cannot be duplicated */
     case AF_NETLINK:
         return make_netlink(s, t, &w);
     case AF_PACKET:

@@ -30,12 +30,16 @@ inside() {
     equal "$what: the sandbox's own sockets are" 4 "$(grep -c '^own-.* ok$' "$live_dir/inside")" ||
         cat "$live_dir/inside"
     contains "$what: a missing path is missing" '^missing No such file' "$live_dir/inside"
-    contains "$what: no descriptor is sent to a name" '^rights Operation not permitted$' "$live_dir/inside"
+    contains "$what: the sender's name is seen" '^name seen$' "$live_dir/inside"
     equal "$what: the daemon heard nothing" 5 "$(visits)"
 }
 inside "sandbox"
-contains "sandbox: the sender's name is seen" '^name seen$' "$live_dir/inside"
+contains "sandbox: a descriptor is sent to a name of its own" '^rights passed$' "$live_dir/inside"
+equal "sandbox: each refusal has its record" 5 \
+    "$(grep -c '"kind":"decision".*"protocol":"unix","verdict":"drop".*"reason":"no_rule"' "$live_dir/tmp/records")"
+contains "sandbox: a refusal says what would allow it" \
+    "^lattice: refused unix .*/host.sock for .*: no rule allows it; to allow it: --allow 'unix:.*/host.sock'\$" "$live_dir/inside"
 helpers=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}
 inside "as in Docker" "$helpers/dockerlike" --
-contains "as in Docker: a sender whose name would be lost is refused" '^name Permission denied$' "$live_dir/inside"
+contains "as in Docker: no descriptor is sent to a name" '^rights Operation not permitted$' "$live_dir/inside"
 live_done

@@ -39,6 +39,8 @@ struct audit_stream {
     const char *password;
     const char *ca_file;   /* NULL: the system's, if the URL asks for TLS */
     const char *workspace; /* NULL: "default" */
+    const char *inbox;     /* prefix of the subjects for answers; NULL: the usual one. One of our
+                            * own means that we may publish on our own two subjects only */
     bool make_stream;      /* create the stream when it is missing and we may */
 };
 
@@ -247,8 +249,16 @@ void audit_store_close(struct audit_store *s);
 int64_t audit_store_load(struct audit_store *s, const char *log_path, uint64_t *ret_skipped,
                          struct why *why) MUST_USE;
 /** audit_store_put() - Take one message of the stream (tool_spans or flow_events). A message that
- * was taken before changes nothing. Errors: -EINVAL no such message; -EIO. */
-int audit_store_put(struct audit_store *s, struct bytes payload, struct why *why) MUST_USE;
+ * was taken before changes nothing. @subject: that it came on, which must name the same agent as
+ * the message, because the server has checked who may publish there; NULL: not looked at. Errors:
+ * -EINVAL no such message; -EPERM it speaks for another agent; -EIO. */
+int audit_store_put(struct audit_store *s, const char *subject, struct bytes payload,
+                    struct why *why) MUST_USE;
+/** audit_compat_flow() - Append what subject AUDIT_COMPAT_SUBJECT says about a message of the
+ * stream, for publishers that may not say it themselves. Returns 1; 0 when it is not about an ended
+ * flow; -EINVAL no such message; -ENOBUFS. */
+#define AUDIT_COMPAT_SUBJECT "lattice.audit.flow"
+int audit_compat_flow(struct bytes payload, struct buf *ret) MUST_USE;
 /** audit_store_begin(), audit_store_commit() - Bundle puts; a put outside is a bundle of its own.
  */
 int audit_store_begin(struct audit_store *s) MUST_USE;

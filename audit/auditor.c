@@ -306,8 +306,10 @@ static int open_stream(struct auditor *a, struct why *why)
     if (err < 0)
         return err;
     link.self = a->link;
-    return outbox_open(a->outbox, a->config->path,
-                       stream->workspace != NULL ? stream->workspace : "default", &link, why);
+    err = outbox_open(a->outbox, a->config->path,
+                      stream->workspace != NULL ? stream->workspace : "default", &link, why);
+    a->outbox->is_confined = stream->inbox != NULL;
+    return err;
 }
 
 /** The supervisor has ended: write what is left, trying for a while. */

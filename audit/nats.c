@@ -50,6 +50,7 @@ struct nats_link {
     bool is_overrun; /* an event found no room */
     int event_fd;
     struct audit_stream config; /* texts are owned; read only by the link's thread */
+    bool is_closed;             /* the library gave the connection up; guarded by lock */
     natsConnection *connection; /* of the link's thread */
     jsCtx *js;
 };
@@ -132,16 +133,19 @@ int nats_link_publish(struct nats_link *l, const char *subject, const char *id,
     return err;
 }
 
+/** The next message; without a subject when the connection was given up meanwhile. */
 static struct message wait_for_message(struct nats_link *l)
 {
-    struct message m;
+    struct message m = {0};
 
     must(pthread_mutex_lock(&l->lock) == 0);
-    while (l->queue_count == 0)
+    while (l->queue_count == 0 && !l->is_closed)
         must(pthread_cond_wait(&l->filled, &l->lock) == 0);
-    m = l->queue[l->queue_first];
-    l->queue_first = (l->queue_first + 1) % NATS_LINK_QUEUE;
-    l->queue_count--;
+    if (!l->is_closed) {
+        m = l->queue[l->queue_first];
+        l->queue_first = (l->queue_first + 1) % NATS_LINK_QUEUE;
+        l->queue_count--;
+    }
     must(pthread_mutex_unlock(&l->lock) == 0);
     return m;
 }
@@ -175,6 +179,27 @@ static void on_down(natsConnection *connection, void *closure)
     add_event(closure, NATS_LINK_DOWN, "");
 }
 
+/** The library gives up when the server refuses us twice: it may not know our user yet. */
+static void on_closed(natsConnection *connection, void *closure)
+{
+    struct nats_link *l = closure;
+
+    (void)connection;
+    must(pthread_mutex_lock(&l->lock) == 0);
+    l->is_closed = true;
+    must(pthread_cond_signal(&l->filled) == 0 && pthread_mutex_unlock(&l->lock) == 0);
+}
+
+/** Said on the library's standard error otherwise; what matters comes as events. */
+static void on_error(natsConnection *connection, natsSubscription *sub, natsStatus err,
+                     void *closure)
+{
+    (void)connection;
+    (void)sub;
+    (void)err;
+    (void)closure;
+}
+
 /* --- The link's thread ------------------------------------------------------------------------ */
 
 static natsStatus set_identity(natsOptions *o, const struct audit_stream *config)
@@ -185,6 +210,8 @@ static natsStatus set_identity(natsOptions *o, const struct audit_stream *config
         s = natsOptions_SetUserCredentialsFromFiles(o, config->creds_file, NULL);
     if (s == NATS_OK && config->user != NULL)
         s = natsOptions_SetUserInfo(o, config->user, config->password);
+    if (s == NATS_OK && config->inbox != NULL)
+        s = natsOptions_SetCustomInboxPrefix(o, config->inbox);
     if (s == NATS_OK && config->ca_file != NULL) {
         s = natsOptions_SetSecure(o, true);
         if (s == NATS_OK)
@@ -217,7 +244,18 @@ static natsStatus set_behaviour(natsOptions *o, struct nats_link *l)
         s = natsOptions_SetReconnectedCB(o, on_up, l);
     if (s == NATS_OK)
         s = natsOptions_SetDisconnectedCB(o, on_down, l);
+    if (s == NATS_OK)
+        s = natsOptions_SetClosedCB(o, on_closed, l);
+    if (s == NATS_OK)
+        s = natsOptions_SetErrorHandler(o, on_error, l);
     return s;
+}
+
+/** To be tried again by the thread's loop. */
+static bool give_up(struct nats_link *l)
+{
+    on_closed(NULL, l);
+    return true;
 }
 
 static bool connect_link(struct nats_link *l)
@@ -235,6 +273,8 @@ static bool connect_link(struct nats_link *l)
     natsOptions_Destroy(o);
     if (s == NATS_OK)
         on_up(l->connection, l); /* later connections call it by themselves */
+    else if (s == NATS_CONNECTION_AUTH_FAILED || s == NATS_TIMEOUT || s == NATS_NO_SERVER)
+        return give_up(l);
     else if (s != NATS_NOT_YET_CONNECTED)
         return false;
     if (jsOptions_Init(&jo) != NATS_OK)
@@ -292,6 +332,24 @@ static natsStatus send_message(struct nats_link *l, const struct message *m)
     return s;
 }
 
+/** Begin anew after the library gave up. False: it cannot even be tried. */
+static bool connect_again(struct nats_link *l)
+{
+    jsCtx *js = l->js;
+    natsConnection *connection = l->connection;
+
+    add_event(l, NATS_LINK_DOWN, "");
+    l->js = NULL;
+    l->connection = NULL;
+    jsCtx_Destroy(js);
+    natsConnection_Destroy(connection);
+    nats_Sleep(RECONNECT_MS);
+    must(pthread_mutex_lock(&l->lock) == 0);
+    l->is_closed = false;
+    must(pthread_mutex_unlock(&l->lock) == 0);
+    return connect_link(l);
+}
+
 static void *run_link(void *self)
 {
     struct nats_link *l = self;
@@ -305,6 +363,11 @@ static void *run_link(void *self)
     for (;;) {
         struct message m = wait_for_message(l);
 
+        if (m.subject == NULL) {
+            if (!connect_again(l))
+                return NULL;
+            continue;
+        }
         if (!has_stream && natsConnection_Status(l->connection) == NATS_CONN_STATUS_CONNECTED) {
             ensure_stream(l);
             has_stream = true;
@@ -327,7 +390,7 @@ static int copy_config(const struct audit_stream *from, struct audit_stream *to)
     if (copy_text(from->url, &to->url) < 0 || copy_text(from->creds_file, &to->creds_file) < 0 ||
         copy_text(from->user, &to->user) < 0 || copy_text(from->password, &to->password) < 0 ||
         copy_text(from->ca_file, &to->ca_file) < 0 ||
-        copy_text(from->workspace, &to->workspace) < 0)
+        copy_text(from->workspace, &to->workspace) < 0 || copy_text(from->inbox, &to->inbox) < 0)
         return -ENOMEM;
     return 0;
 }

@@ -200,8 +200,7 @@ void outbox_hear(struct outbox *o, const struct nats_link_event *e, struct mono 
     }
 }
 
-/** A subject token has only letters, digits, `_` and `-`; everything else becomes `_`. */
-static void add_token(struct buf *to, const char *text)
+void outbox_add_token(struct buf *to, const char *text)
 {
     size_t len = 0;
 
@@ -216,8 +215,7 @@ static void add_token(struct buf *to, const char *text)
         buf_add_char(to, '_');
 }
 
-/** The older subject for flows, with exactly its fields (docs/audit.md); nobody acknowledges it. */
-static void publish_compat(struct outbox *o, const struct audit_record *r)
+static void print_compat(const struct audit_record *r, struct buf *to)
 {
     char ip[IP_TEXT_CAP] = "";
     char time[RFC3339_CAP];
@@ -226,8 +224,7 @@ static void publish_compat(struct outbox *o, const struct audit_record *r)
     if (r->dst.ip.family != IP_NONE)
         (void)ip_print(&r->dst.ip, ip);
     wall_print(r->wall_ns, time);
-    buf_reset(&o->payload);
-    json_out_init(&j, &o->payload);
+    json_out_init(&j, to);
     json_open_object(&j);
     json_put_str(&j, "agentId", r->identity != NULL ? r->identity : "");
     json_put_str(&j, "traceId", r->trace_id != NULL ? r->trace_id : "");
@@ -237,8 +234,29 @@ static void publish_compat(struct outbox *o, const struct audit_record *r)
     json_put_u64(&j, "bytes", r->bytes_out + r->bytes_in);
     json_put_str(&j, "ts", time);
     json_close_object(&j);
+}
+
+int audit_compat_flow(struct bytes payload, struct buf *ret)
+{
+    struct record_text t;
+    int err = record_read(payload, RECORD_STREAM, &t, NULL);
+
+    if (err < 0)
+        return err;
+    if (t.r.kind == AUDIT_FLOW)
+        print_compat(&t.r, ret);
+    err = t.r.kind != AUDIT_FLOW ? 0 : buf_error(ret) < 0 ? -ENOBUFS : 1;
+    record_text_done(&t);
+    return err;
+}
+
+/** The older subject for flows, with exactly its fields (docs/audit.md); nobody acknowledges it. */
+static void publish_compat(struct outbox *o, const struct audit_record *r)
+{
+    buf_reset(&o->payload);
+    print_compat(r, &o->payload);
     if (buf_error(&o->payload) == 0)
-        (void)!o->link.publish(o->link.self, "lattice.audit.flow", NULL,
+        (void)!o->link.publish(o->link.self, AUDIT_COMPAT_SUBJECT, NULL,
                                buf_bytes(&o->payload)); /* at most once */
 }
 
@@ -250,15 +268,16 @@ static int publish(struct outbox *o, const struct record_text *t, const struct c
 
     buf_init(&subject, 512);
     buf_add_str(&subject, "lattice.");
-    add_token(&subject, o->workspace);
+    outbox_add_token(&subject, o->workspace);
     buf_add_str(&subject, record_is_span(&t->r) ? ".tool_spans." : ".flow_events.");
-    add_token(&subject, t->r.identity);
+    outbox_add_token(&subject, t->r.identity);
     buf_reset(&o->payload);
     err = record_payload(&t->r, seal->id, seal->seq, seal->hash, &o->payload);
     if (err == 0)
         err = o->link.publish(o->link.self, buf_text(&subject), id, buf_bytes(&o->payload));
     buf_done(&subject);
-    if (err == 0 && t->r.kind == AUDIT_FLOW && o->lines.offset > o->compat_until) {
+    if (err == 0 && !o->is_confined && t->r.kind == AUDIT_FLOW &&
+        o->lines.offset > o->compat_until) {
         publish_compat(o, &t->r);
         o->compat_until = o->lines.offset;
     }

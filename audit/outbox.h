@@ -44,6 +44,7 @@ struct outbox_link {
 struct outbox {
     struct outbox_link link;
     const char *workspace; /* borrowed */
+    bool is_confined;      /* we may publish on our own subjects only; set after outbox_open() */
     struct lines lines;
     bool is_owner; /* we hold the lock: several auditors may write one log, one of them sends it */
     bool is_up;
@@ -66,6 +67,10 @@ struct outbox {
     uint64_t skipped;
     struct buf payload;
 };
+
+/** outbox_add_token() - Append @text as a word of a subject: everything but letters, digits, `_`
+ * and `-` becomes `_`. */
+void outbox_add_token(struct buf *to, const char *text);
 
 /** outbox_open() - For the log @path, which exists. Errors: -errno with @why. */
 int outbox_open(struct outbox *o, const char *path, const char *workspace,

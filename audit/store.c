@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/outbox.h"
 #include "audit/record.h"
 #include "base/json_out.h"
 #include "base/own.h"
@@ -431,7 +432,22 @@ int audit_store_commit(struct audit_store *s)
     return err;
 }
 
-int audit_store_put(struct audit_store *s, struct bytes payload, struct why *why)
+/** Does the subject's last word say the same agent as the record? */
+static bool is_subject_of(const char *subject, const struct audit_record *r)
+{
+    const char *dot = strrchr(subject, '.');
+    struct buf token;
+    bool is_same;
+
+    buf_init(&token, AUDIT_NAME_MAX + 1);
+    outbox_add_token(&token, r->identity);
+    is_same = dot != NULL && strcmp(dot + 1, buf_text(&token)) == 0;
+    buf_done(&token);
+    return is_same;
+}
+
+int audit_store_put(struct audit_store *s, const char *subject, struct bytes payload,
+                    struct why *why)
 {
     struct record_text t;
     int err = record_read(payload, RECORD_STREAM, &t, why);
@@ -440,6 +456,8 @@ int audit_store_put(struct audit_store *s, struct bytes payload, struct why *why
         return err;
     if (t.chain[0] == '\0')
         err = why_set(why, -EINVAL, "it has no \"chain\" and \"seq\"");
+    else if (subject != NULL && !is_subject_of(subject, &t.r))
+        err = why_set(why, -EPERM, "it speaks for another agent than its subject");
     else
         err = put_record(s, &t.r, t.chain, t.seq);
     record_text_done(&t);

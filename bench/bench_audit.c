@@ -154,7 +154,7 @@ static void put_span(struct audit_store *store, unsigned trace, unsigned span)
         trace / 3600 % 24, trace / 60 % 60, trace % 60, span, trace % 100, trace, span + 1,
         span / 3, trace, span + 1);
 
-    must(len > 0 && audit_store_put(store, bytes_of(payload, (size_t)len), NULL) == 0);
+    must(len > 0 && audit_store_put(store, NULL, bytes_of(payload, (size_t)len), NULL) == 0);
 }
 
 static int count_row(void *self, const struct audit_trace_row *r)

@@ -298,6 +298,7 @@ static int start(struct daemon *d, const struct settings *s, struct why *why)
     config.data_dir = s->data;
     config.audit = d->audit;
     config.stream = d->stream;
+    config.nats = d->nats;
     return control_new(&config, &d->control, why);
 }
 

@@ -71,9 +71,12 @@ static int read_creds(struct nats_options *o, struct audit_stream *stream, struc
             err = take_line(buf_bytes(&text), &at, o->password, sizeof(o->password));
         if (err < 0)
             (void)why_set(why, err,
-                          "--nats-creds %s: neither a NATS credentials file nor two lines, user "
-                          "and password",
+                          "--nats-creds %s: neither a NATS credentials file nor lines: user, "
+                          "password",
                           o->creds);
+        if (err == 0 && take_line(buf_bytes(&text), &at, o->inbox, sizeof(o->inbox)) == 0)
+            stream->inbox = o->inbox;
+        stream->make_stream = stream->inbox == NULL; /* such a user may not */
         stream->user = o->user;
         stream->password = o->password;
     }

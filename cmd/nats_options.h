@@ -10,13 +10,13 @@
 #include "base/must.h"
 #include "base/why.h"
 
-#define NATS_SECRET_MAX 256u /* bytes of a user's name or password */
+#define NATS_SECRET_MAX 128u /* bytes of a user's name or password */
 
 #define NATS_OPTION_HELP_URL                                                                       \
     "Publish the records to JetStream, too: nats://HOST:PORT or tls://HOST:PORT."
 #define NATS_OPTION_HELP_CREDS                                                                     \
-    "Who we are there: a NATS credentials file (JWT and seed), or two lines, user\n"               \
-    "and password. Only its owner may have access to it."
+    "Who we are there: a NATS credentials file (JWT and seed), or lines: user,\n"                  \
+    "password and, for a user of latticed's, inbox. Only its owner may have access."
 #define NATS_OPTION_HELP_CA        "Certificate authority of that server (PEM)."
 #define NATS_OPTION_HELP_WORKSPACE "Second word of the subjects (default: default)."
 
@@ -27,6 +27,7 @@ struct nats_options {
     const char *workspace;
     char user[NATS_SECRET_MAX]; /* filled by nats_options_stream() */
     char password[NATS_SECRET_MAX];
+    char inbox[NATS_SECRET_MAX];
 };
 
 /** nats_options_stream() - Read the credentials. *ret points into @o, which must outlive it.

@@ -20,6 +20,7 @@
 #include "base/io.h"
 
 #define PENDING_MAX 1024
+#define WORD_CAP    256u
 #define BUNDLE_MAX  256u
 #define RETRY_MS    300
 #define ACK_WAIT_NS (INT64_C(30) * NS_PER_S)
@@ -27,6 +28,7 @@
 struct bus {
     struct loop *loop;
     struct audit_store *store;
+    struct bus_sources sources;
     natsConnection *nc;
     jsCtx *js;
     natsSubscription *subs[2]; /* one for each kind of record: a consumer has one filter */
@@ -71,27 +73,67 @@ static unsigned take_bundle(struct bus *b, natsMsg *ret[static BUNDLE_MAX])
     return taken;
 }
 
+/** The two words of `lattice.WORKSPACE.flow_events.AGENT`. */
+static bool split_subject(const char *subject, char workspace[static WORD_CAP],
+                          char agent[static WORD_CAP])
+{
+    char kind[16];
+    int end = 0;
+
+    return sscanf(subject, "lattice.%255[^.].%15[^.].%255[^.]%n", workspace, kind, agent, &end) ==
+               3 &&
+           subject[end] == '\0' && strcmp(kind, "flow_events") == 0;
+}
+
+/** An agent that may not use the older subject for flows is spoken for, once. */
+static void tell_flow(struct bus *b, natsMsg *msg)
+{
+    char workspace[WORD_CAP];
+    char agent[WORD_CAP];
+    jsMsgMetaData *meta = NULL;
+    struct buf text;
+    bool is_first;
+
+    if (b->sources.is_confined == NULL ||
+        !split_subject(natsMsg_GetSubject(msg), workspace, agent) ||
+        !b->sources.is_confined(b->sources.self, workspace, agent))
+        return;
+    is_first = natsMsg_GetMetaData(&meta, msg) == NATS_OK && meta->NumDelivered == 1;
+    jsMsgMetaData_Destroy(meta);
+    buf_init(&text, 4096);
+    if (is_first &&
+        audit_compat_flow(bytes_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)),
+                          &text) == 1)
+        (void)natsConnection_Publish(b->nc, AUDIT_COMPAT_SUBJECT, text.data,
+                                     (int)text.len); /* at most once */
+    buf_done(&text);
+}
+
 /** Store a bundle; what is stored, or is no record, is acknowledged. */
 static void store_bundle(struct bus *b, natsMsg **msgs, unsigned count)
 {
     bool is_done[BUNDLE_MAX];
+    bool is_told[BUNDLE_MAX];
     unsigned refused = 0;
     int err = audit_store_begin(b->store);
 
     for (unsigned i = 0; i < count; i++) {
         int put = err < 0 ? err
-                          : audit_store_put(b->store,
+                          : audit_store_put(b->store, natsMsg_GetSubject(msgs[i]),
                                             bytes_of(natsMsg_GetData(msgs[i]),
                                                      (size_t)natsMsg_GetDataLength(msgs[i])),
                                             NULL);
 
-        is_done[i] = put == 0 || put == -EINVAL;
-        refused += put == -EINVAL;
+        is_done[i] = put == 0 || put == -EINVAL || put == -EPERM;
+        refused += put == -EINVAL || put == -EPERM;
+        is_told[i] = put == 0;
     }
     if (err == 0)
         err = audit_store_commit(b->store);
     for (unsigned i = 0; i < count; i++) {
         if (err == 0 && is_done[i]) {
+            if (is_told[i])
+                tell_flow(b, msgs[i]);
             (void)natsMsg_Ack(msgs[i], NULL); /* lost: it comes again */
             b->counters.taken++;
         } else {
@@ -201,7 +243,7 @@ static int connect_bus(struct bus *b, const struct audit_stream *stream, struct 
 }
 
 int bus_open(struct loop *loop, const struct audit_stream *stream, struct audit_store *store,
-             struct bus **ret, struct why *why)
+             const struct bus_sources *sources, struct bus **ret, struct why *why)
 {
     struct bus *b = calloc(1, sizeof(*b));
     int err;
@@ -210,6 +252,7 @@ int bus_open(struct loop *loop, const struct audit_stream *stream, struct audit_
         return why_set(why, -ENOMEM, "out of memory");
     b->loop = loop;
     b->store = store;
+    b->sources = *sources;
     (void)pthread_mutex_init(&b->lock, NULL);
     b->bell = (struct loop_watch){
         .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = on_bell, .self = b};

@@ -67,6 +67,8 @@ struct control {
     struct replay *replays; /* answers of creating requests, by idempotency key */
     struct bucket *buckets; /* how many calls each agent may still make */
     struct control_counters counters;
+    int64_t nats_epoch; /* of the users that nats-server knows */
+    struct loop_timer nats_grace;
 };
 
 struct call {
@@ -109,6 +111,8 @@ void call_names(struct call *call, const char *key, const struct nameset *names)
 void call_agent(struct call *call, const struct store_agent *a);
 /** call_identity() - Write the members that agents and tokens share. */
 void call_identity(struct call *call, const struct identity *id);
+/** call_nats() - Write member nats: where and as whom the agent publishes its records. */
+void call_nats(struct call *call, const struct store_agent *a);
 /** call_gateway() - Write member gateway, when one has announced itself. */
 void call_gateway(struct call *call);
 
@@ -161,6 +165,14 @@ bool token_keep(struct call *call, struct store_token *t, const char *prefix,
                 char secret[static SECRET_CAP]);
 /** control_audience() - "aud" of the tokens. */
 const char *control_audience(const struct control *c);
+
+/* Users of our nats-server (nats_users.c). */
+#define NATS_USER_CAP (2 * IDENTITY_NAME_MAX + 2)
+#define NATS_INBOX    "_INBOX_lattice"
+/** nats_users_follow() - The set of live agents may have changed: tell nats-server. */
+void nats_users_follow(struct control *c);
+/** nats_users_has() - For struct bus_sources; @self: struct control. */
+bool nats_users_has(void *self, const char *workspace, const char *agent);
 
 /* Handlers, by noun. */
 void agents_register(struct call *call);

@@ -142,6 +142,7 @@ static int start_http(struct control *c, struct why *why)
 int control_new(const struct control_config *config, struct control **ret, struct why *why)
 {
     struct control *c = calloc(1, sizeof(*c));
+    const struct bus_sources sources = {.is_confined = nats_users_has, .self = c};
     int err;
 
     if (c == NULL)
@@ -157,7 +158,7 @@ int control_new(const struct control_config *config, struct control **ret, struc
         (void)why_set(why, err, "out of memory");
     if (err == 0 && config->stream != NULL) {
         (void)snprintf(c->nats_url, sizeof(c->nats_url), "%s", config->stream->url);
-        err = bus_open(config->loop, config->stream, c->traces, &c->bus, why);
+        err = bus_open(config->loop, config->stream, c->traces, &sources, &c->bus, why);
     }
     c->config.stream = NULL; /* it was borrowed for the call */
     if (err == 0)
@@ -167,6 +168,7 @@ int control_new(const struct control_config *config, struct control **ret, struc
         return err;
     }
     control_expire(c);
+    nats_users_follow(c);
     *ret = c;
     return 0;
 }
@@ -192,6 +194,7 @@ void control_free(struct control *c)
         return;
     http_server_free(c->http);
     loop_timer_clear(c->config.loop, &c->expiry);
+    loop_timer_clear(c->config.loop, &c->nats_grace);
     loop_timer_clear(c->config.loop, &c->waiters_timer);
     bus_close(c->bus);
     audit_store_close(c->traces);

@@ -12,11 +12,13 @@
 
 #include "audit/audit.h"
 #include "base/addr.h"
+#include "base/bytes.h"
 #include "base/loop.h"
 #include "base/must.h"
 #include "base/why.h"
 
 struct control;
+struct control_nats;
 
 struct control_config {
     struct loop *loop;      /* borrowed */
@@ -26,7 +28,9 @@ struct control_config {
     const char *tls_key;
     const char *audience; /* "aud" of the tokens; NULL: "lattice" */
     const struct audit_stream
-        *stream;           /* borrowed for the call; where all records arrive; NULL: no NATS */
+        *stream; /* borrowed for the call; where all records arrive; NULL: no NATS */
+    struct control_nats
+        *nats;             /* borrowed; our own server, which agents get a user of; NULL: none */
     struct audit *audit;   /* borrowed; where spans of tool calls go */
     const char *audit_log; /* its file, read back for queries */
 };
@@ -41,12 +45,15 @@ void control_free(struct control *c);
 
 /* A nats-server of our own: loopback, JetStream, started again when it ends, ended with us. Start
  * it before the auditor, which publishes to it. */
-struct control_nats;
-
 int control_nats_start(struct loop *loop, const char *data_dir, struct control_nats **ret,
                        struct why *why) MUST_USE;
 /** control_nats_stream() - How to reach it; valid until control_nats_free(). */
 const struct audit_stream *control_nats_stream(const struct control_nats *n);
+/** control_nats_secret() - HASH_LEN bytes of our own that outlive restarts; borrowed. */
+const uint8_t *control_nats_secret(const struct control_nats *n);
+/** control_nats_set_users() - Let these users in, too, and no others: entries of nats-server's
+ * `users` list as text. Running connections of users that stay are left alone. */
+void control_nats_set_users(struct control_nats *n, struct bytes entries);
 /** control_nats_free() - Accepts NULL. */
 void control_nats_free(struct control_nats *n);
 

@@ -41,6 +41,7 @@ static void write_credentials(struct call *call, const struct store_agent *a, co
     json_put_str(j, "refreshToken", refresh);
     call_time(call, "expiresAt", a->identity.expires_s);
     call_gateway(call);
+    call_nats(call, a);
     json_close_object(j);
     if (jwt.data != NULL)
         wipe(jwt.data, jwt.cap);

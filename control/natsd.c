@@ -33,12 +33,16 @@
 #define AGAIN_MS     250
 #define STORE_MAX    "2GB"
 #define NATS_USER    "latticed"
+#define CONFIG_MAX   (16u << 20)
 
 struct control_nats {
     struct loop *loop;
     char program[PATH_CAP];
     char dir[PATH_CAP - 64];
     char password[HASH_HEX_LEN + 1];
+    uint8_t secret[HASH_LEN];
+    struct buf users;    /* more entries of the list of users */
+    uint16_t began_port; /* as the running server's file said first; it must not change */
     char url[64];
     uint16_t port; /* 0: not known yet */
     pid_t pid;     /* 0: does not run */
@@ -65,23 +69,32 @@ static int find_program(char *ret, struct why *why)
 
 static int write_config(const struct control_nats *n, const char *path, struct why *why)
 {
+    char fresh[PATH_CAP + 8];
     struct buf text;
     int err;
 
-    buf_init(&text, 8192);
-    if (n->port == 0)
+    buf_init(&text, CONFIG_MAX);
+    if (n->began_port == 0)
         buf_add_str(&text, "listen: \"127.0.0.1:-1\"\n");
     else
-        buf_printf(&text, "listen: \"127.0.0.1:%u\"\n", n->port);
+        buf_printf(&text, "listen: \"127.0.0.1:%u\"\n", n->began_port);
     buf_printf(&text,
                "ports_file_dir: \"%s\"\n"
                "jetstream { store_dir: \"%s/store\", max_file_store: " STORE_MAX " }\n"
-               "authorization { users: [ { user: \"" NATS_USER "\", password: \"%s\" } ] }\n"
-               "max_payload: 1MB\n",
+               "max_payload: 1MB\n"
+               "authorization { users: [\n"
+               "  { user: \"" NATS_USER "\", password: \"%s\" }\n",
                n->dir, n->dir, n->password);
-    (void)unlink(path);
-    auto_fd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    err = fd < 0 ? -errno : io_write_all(fd, text.data, text.len);
+    buf_add(&text, n->users.data, n->users.len);
+    buf_add_str(&text, "] }\n");
+    (void)snprintf(fresh, sizeof(fresh), "%s.new", path);
+    (void)unlink(fresh);
+    auto_fd fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    err = buf_error(&text);
+    if (err == 0)
+        err = fd < 0 ? -errno : io_write_all(fd, text.data, text.len);
+    if (err == 0 && rename(fresh, path) < 0) /* the server never reads half a file */
+        err = -errno;
     if (text.data != NULL)
         wipe(text.data, text.cap);
     buf_done(&text);
@@ -115,6 +128,7 @@ static int spawn(struct control_nats *n, struct why *why)
 
     (void)snprintf(config, sizeof(config), "%s/server.conf", n->dir);
     (void)snprintf(log_path, sizeof(log_path), "%s/server.log", n->dir);
+    n->began_port = n->port;
     err = write_config(n, config, why);
     if (err < 0)
         return err;
@@ -217,6 +231,30 @@ static void on_again(void *self, struct mono now)
     }
 }
 
+/** The secret of the data directory, made when there is none. */
+static int load_secret(struct control_nats *n, struct why *why)
+{
+    struct rng rng = rng_system();
+    char path[PATH_CAP];
+    struct stat st;
+    int err = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/secret", n->dir);
+    auto_fd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return why_set(why, -errno, "cannot open %s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || st.st_uid != geteuid())
+        return why_set(why, -EACCES, "%s must be a file that only its owner may read", path);
+    if (st.st_size == HASH_LEN)
+        return pread(fd, n->secret, HASH_LEN, 0) == HASH_LEN
+                   ? 0
+                   : why_set(why, -EIO, "cannot read %s", path);
+    rng.fill(rng.self, n->secret, sizeof(n->secret));
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, n->secret, HASH_LEN, 0) != HASH_LEN || fsync(fd) < 0)
+        err = why_set(why, -EIO, "cannot write %s", path);
+    return err;
+}
+
 static void make_password(char ret[static HASH_HEX_LEN + 1])
 {
     struct rng rng = rng_system();
@@ -239,6 +277,7 @@ int control_nats_start(struct loop *loop, const char *data_dir, struct control_n
         return why_set(why, -ENOMEM, "out of memory or descriptors");
     }
     n->loop = loop;
+    buf_init(&n->users, CONFIG_MAX / 2);
     n->child = (struct loop_watch){.fd = -1, .ready = on_child, .self = n};
     n->again = (struct loop_timer){.expired = on_again, .self = n};
     make_password(n->password);
@@ -249,6 +288,8 @@ int control_nats_start(struct loop *loop, const char *data_dir, struct control_n
         err = why_set(why, -EINVAL, "nats-server takes no quotes in the data directory's name");
     if (err == 0 && (err = io_mkdirs(n->dir)) < 0)
         (void)why_set(why, err, "cannot create %s: %s", n->dir, strerror(-err));
+    if (err == 0)
+        err = load_secret(n, why);
     if (err == 0 && inotify_add_watch(notify_fd, n->dir, IN_CLOSE_WRITE | IN_MOVED_TO) < 0)
         err = why_set(why, -errno, "cannot watch %s: %s", n->dir, strerror(errno));
     if (err == 0)
@@ -272,6 +313,27 @@ const struct audit_stream *control_nats_stream(const struct control_nats *n)
     return &n->stream;
 }
 
+const uint8_t *control_nats_secret(const struct control_nats *n)
+{
+    return n->secret;
+}
+
+void control_nats_set_users(struct control_nats *n, struct bytes entries)
+{
+    char path[PATH_CAP];
+    struct why why = {.text = ""};
+
+    if (bytes_equal(buf_bytes(&n->users), entries))
+        return;
+    buf_reset(&n->users);
+    buf_add(&n->users, entries.data, entries.len);
+    (void)snprintf(path, sizeof(path), "%s/server.conf", n->dir);
+    if (buf_error(&n->users) < 0 || write_config(n, path, &why) < 0)
+        log_error("nats-server's users cannot be written", F_STR("why", why.text));
+    else if (n->pid > 0)
+        (void)kill(n->pid, SIGHUP); /* read it again; our child, so the number is its own */
+}
+
 void control_nats_free(struct control_nats *n)
 {
     if (n == NULL)
@@ -282,5 +344,9 @@ void control_nats_free(struct control_nats *n)
         (void)kill(n->pid, SIGTERM); /* it ends within its own grace time */
     reap(n);
     wipe(n->password, sizeof(n->password));
+    wipe(n->secret, sizeof(n->secret));
+    if (n->users.data != NULL)
+        wipe(n->users.data, n->users.cap);
+    buf_done(&n->users);
     free(n);
 }

@@ -93,6 +93,7 @@ void waiters_wake(struct control *c)
     char etag[32];
     struct waiter *next;
 
+    nats_users_follow(c);
     print_etag(c, etag);
     for (struct waiter *w = c->waiters; w != NULL; w = next) {
         next = w->next;

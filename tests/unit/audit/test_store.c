@@ -293,7 +293,7 @@ START_TEST(load_again_takes_nothing_and_put_again_changes_nothing)
 
         buf_init(&payload, AUDIT_LINE_MAX);
         ck_assert_int_eq(record_payload(&story[i], "0000000000000001", i + 1, NULL, &payload), 0);
-        ck_assert_int_eq(audit_store_put(store, buf_bytes(&payload), NULL), 0);
+        ck_assert_int_eq(audit_store_put(store, NULL, buf_bytes(&payload), NULL), 0);
         buf_done(&payload);
     }
     draw(store, true, &after);
@@ -317,7 +317,7 @@ START_TEST(put_in_reverse_order_gives_the_same_tree)
 
         buf_init(&payload, AUDIT_LINE_MAX);
         ck_assert_int_eq(record_payload(&story[i - 1], "0000000000000001", i, NULL, &payload), 0);
-        ck_assert_int_eq(audit_store_put(store, buf_bytes(&payload), NULL), 0);
+        ck_assert_int_eq(audit_store_put(store, NULL, buf_bytes(&payload), NULL), 0);
         buf_done(&payload);
     }
     ck_assert_int_eq(audit_store_commit(store), 0);
@@ -345,7 +345,7 @@ START_TEST(put_what_is_no_message_is_refused)
     struct why why = {0};
 
     ck_assert_int_eq(audit_store_open(":memory:", &store, NULL), 0);
-    ck_assert_int_eq(audit_store_put(store, bytes_of_str(rows[_i]), &why), -EINVAL);
+    ck_assert_int_eq(audit_store_put(store, NULL, bytes_of_str(rows[_i]), &why), -EINVAL);
     ck_assert(why.text[0] != '\0');
     audit_store_close(store);
 }
@@ -461,7 +461,7 @@ START_TEST(spans_of_the_same_moment_are_paged_by_span_id)
 
         buf_init(&payload, AUDIT_LINE_MAX);
         ck_assert_int_eq(record_payload(&r, "8000000000000000", i + 1, NULL, &payload), 0);
-        ck_assert_int_eq(audit_store_put(store, buf_bytes(&payload), NULL), 0);
+        ck_assert_int_eq(audit_store_put(store, NULL, buf_bytes(&payload), NULL), 0);
         buf_done(&payload);
     }
     for (unsigned page = 0; page < 6; page++) {
@@ -534,7 +534,7 @@ START_TEST(tree_of_circles_and_depth_is_still_drawn_whole)
         (void)snprintf(parent, sizeof(parent), "%016x", i < 3 ? (i + 1) % 3 : i - 1);
         buf_init(&payload, AUDIT_LINE_MAX);
         ck_assert_int_eq(record_payload(&r, "0000000000000001", i + 1, NULL, &payload), 0);
-        ck_assert_int_eq(audit_store_put(store, buf_bytes(&payload), NULL), 0);
+        ck_assert_int_eq(audit_store_put(store, NULL, buf_bytes(&payload), NULL), 0);
         buf_done(&payload);
     }
     ck_assert_int_eq(audit_store_commit(store), 0);

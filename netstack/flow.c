@@ -257,6 +257,11 @@ void flow_abort(struct flow *f)
     flow_end(f, -ECONNRESET, /*reset_far=*/true);
 }
 
+void flow_reset_on_close(struct flow *f, bool is_on)
+{
+    f->near_resets = is_on;
+}
+
 int flow_local(const struct flow *f, struct endpoint *ret)
 {
     if (f->local.ip.family == IP_NONE)

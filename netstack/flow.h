@@ -89,6 +89,7 @@ struct flow {
     bool near_rdhup;     /* the near end will send no more than what is queued */
     bool near_hup;       /* the near end is closed both ways */
     bool near_err;       /* an error waits in SO_ERROR */
+    bool near_resets;    /* its close is a reset: flow_reset_on_close() */
     bool near_deaf;      /* it refuses data (SHUT_RD); what comes is thrown away */
     bool out_over;       /* near → far is finished: end of stream passed on */
     bool in_over;        /* far → near is finished */

@@ -59,6 +59,7 @@ static void near_ready(void *self, uint32_t events)
 
 int relay_start(struct flow *f, int fd)
 {
+    static const int on = 1;
     int domain = AF_UNIX;
     socklen_t len = sizeof(domain);
     int err = io_set_nonblock(fd);
@@ -68,6 +69,8 @@ int relay_start(struct flow *f, int fd)
     (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain,
                      &len); /* not a socket: handled as AF_UNIX */
     f->near_is_tcp = domain != AF_UNIX;
+    (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on,
+                     sizeof(on)); /* RFC 6093: urgent data is data */
     f->near = (struct loop_watch){.fd = fd, .ready = near_ready, .self = f};
     err = loop_watch(f->ns->loop, &f->near, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     if (err < 0) {
@@ -118,6 +121,7 @@ static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
     struct iovec iov[2] = {{.iov_base = &old, .iov_len = 1}, {.iov_base = ret}};
     int queued = 0;
     size_t want;
+    ssize_t got;
 
     if (ioctl(f->near.fd, FIONREAD, &queued) < 0)
         return -errno;
@@ -130,11 +134,12 @@ static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
     }
     want = (size_t)queued - 1 < cap ? (size_t)queued - 1 : cap;
     iov[1].iov_len = want - 1;
-    if (readv(f->near.fd, iov, want > 1 ? 2 : 1) != (ssize_t)want)
+    got = readv(f->near.fd, iov, want > 1 ? 2 : 1); /* less than is there: up to an urgent byte */
+    if (got < 1)
         return -EIO; /* the bytes are there: FIONREAD said so, and nobody else reads */
-    if (recv(f->near.fd, ret + want - 1, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+    if (recv(f->near.fd, ret + got - 1, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
         return -EIO;
-    return (ssize_t)want;
+    return got;
 }
 
 static ssize_t near_read(struct flow *f, uint8_t *ret, size_t cap)
@@ -202,6 +207,8 @@ static int pump_out(struct flow *f)
         if (got < 0)
             return (int)got;
         if (got == 0) {
+            if (f->near_resets && f->near_hup)
+                return -ECONNRESET;
             f->out_over = true;
             f->carrier->send_end(f);
             return 0;

@@ -1,139 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * getsockopt(2) and setsockopt(2). Options are rows of a table: what is set is remembered and read
- * back, what was never set has Linux's default. Only those that change behaviour here do more.
+ * getsockopt(2) and setsockopt(2). What is set is remembered and read back, what was never set has
+ * Linux's default (options.h). Only those that change behaviour here do more.
  * SO_RCVTIMEO, SO_SNDTIMEO and SO_OOBINLINE never come here: they act on the AF_UNIX object itself.
  */
 #include <errno.h>
 #include <linux/in6.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 
 #include "sandbox/dispatch.h"
+#include "sandbox/options.h"
 #include "sandbox/sys_tcp.h"
-
-#define T   1u /* TCP sockets have it */
-#define U   2u /* UDP sockets have it */
-#define N   4u /* netlink sockets have it */
-#define SIX 8u /* only AF_INET6 sockets have it */
-
-#define IS_BOOL     0, 1, true
-#define RANGE(a, b) (a), (b), false
-#define ANY         INT32_MIN, INT32_MAX, false
 
 #define OPTION_LEN_MAX 256    /* bytes of a value that we look at */
 #define BUFFER_MAX     425984 /* 2 * wmem_max, as Linux reads it back */
 #define MSS            1380   /* MTU 1420 of the tunnel less the headers */
-
-#ifndef SOL_UDPLITE
-#define SOL_UDPLITE 136
-#endif
-#define UDPLITE_SEND_CSCOV 10
-#define UDPLITE_RECV_CSCOV 11
-
-struct option_row {
-    int level;
-    int name;
-    unsigned kinds;
-    int32_t initial;
-    int32_t min;
-    int32_t max;
-    bool is_bool; /* any number but 0 is kept as 1 */
-};
-
-static const struct option_row rows[] = {
-    {SOL_SOCKET, SO_DEBUG, T | U | N, 0, RANGE(0, 0)},
-    {SOL_SOCKET, SO_REUSEADDR, T | U | N, 0, IS_BOOL},
-    {SOL_SOCKET, SO_REUSEPORT, T | U, 0, IS_BOOL},
-    {SOL_SOCKET, SO_KEEPALIVE, T | U, 0, IS_BOOL},
-    {SOL_SOCKET, SO_BROADCAST, T | U | N, 0, IS_BOOL},
-    {SOL_SOCKET, SO_DONTROUTE, T | U | N, 0, IS_BOOL},
-    {SOL_SOCKET, SO_NO_CHECK, T | U, 0, IS_BOOL},
-    {SOL_SOCKET, SO_PRIORITY, T | U | N, 0, RANGE(0, 6)},
-    {SOL_SOCKET, SO_TIMESTAMP, T | U | N, 0, IS_BOOL},
-    {SOL_SOCKET, SO_TIMESTAMPNS, T | U | N, 0, IS_BOOL},
-    {SOL_SOCKET, SO_RXQ_OVFL, T | U | N, 0, IS_BOOL},
-    {SOL_SOCKET, SO_BUSY_POLL, T | U, 0, RANGE(0, 0)},
-    {SOL_SOCKET, SO_INCOMING_CPU, T | U, -1, ANY},
-    {SOL_SOCKET, SO_SELECT_ERR_QUEUE, T | U, 0, IS_BOOL},
-    {SOL_SOCKET, SO_PASSCRED, N, 0, IS_BOOL},
-    {IPPROTO_IP, IP_TOS, T | U, 0, ANY},
-    {IPPROTO_IP, IP_TTL, T | U, 64, RANGE(-1, 255)},
-    {IPPROTO_IP, IP_MTU_DISCOVER, T | U, IP_PMTUDISC_WANT, RANGE(0, 5)},
-    {IPPROTO_IP, IP_RECVERR, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_PKTINFO, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_RECVTTL, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_RECVTOS, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_RECVOPTS, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_RETOPTS, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_RECVORIGDSTADDR, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_PASSSEC, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_FREEBIND, T | U, 0, RANGE(0, 0)},
-    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, T | U, 0, IS_BOOL},
-    {IPPROTO_IP, IP_MINTTL, T | U, 0, RANGE(0, 255)},
-    {IPPROTO_IP, IP_MULTICAST_TTL, U, 1, RANGE(-1, 255)},
-    {IPPROTO_IP, IP_MULTICAST_LOOP, T | U, 1, IS_BOOL},
-    {IPPROTO_IP, IP_MULTICAST_ALL, T | U, 1, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_V6ONLY, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, T | U | SIX, 64, RANGE(-1, 255)},
-    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, U | SIX, 1, RANGE(-1, 255)},
-    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, T | U | SIX, 1, RANGE(0, 1)},
-    {IPPROTO_IPV6, IPV6_MULTICAST_IF, U | SIX, 0, ANY},
-    {IPPROTO_IPV6, IPV6_MTU_DISCOVER, T | U | SIX, IPV6_PMTUDISC_WANT, RANGE(0, 5)},
-    {IPPROTO_IPV6, IPV6_RECVERR, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_RECVPKTINFO, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_RECVTCLASS, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_RECVRTHDR, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_RECVHOPOPTS, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_RECVDSTOPTS, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_TCLASS, T | U | SIX, 0, RANGE(-1, 255)},
-    {IPPROTO_IPV6, IPV6_DONTFRAG, T | U | SIX, 0, IS_BOOL},
-    {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, T | U | SIX, 1, IS_BOOL},
-    {IPPROTO_TCP, TCP_NODELAY, T, 0, IS_BOOL},
-    {IPPROTO_TCP, TCP_CORK, T, 0, IS_BOOL},
-    {IPPROTO_TCP, TCP_KEEPIDLE, T, 7200, RANGE(1, 32767)},
-    {IPPROTO_TCP, TCP_KEEPINTVL, T, 75, RANGE(1, 32767)},
-    {IPPROTO_TCP, TCP_KEEPCNT, T, 9, RANGE(1, 127)},
-    {IPPROTO_TCP, TCP_SYNCNT, T, 6, RANGE(1, 127)},
-    {IPPROTO_TCP, TCP_LINGER2, T, 60, ANY},
-    {IPPROTO_TCP, TCP_DEFER_ACCEPT, T, 0, ANY},
-    {IPPROTO_TCP, TCP_WINDOW_CLAMP, T, 0, ANY},
-    {IPPROTO_TCP, TCP_QUICKACK, T, 1, IS_BOOL},
-    {IPPROTO_TCP, TCP_USER_TIMEOUT, T, 0, RANGE(0, INT32_MAX)},
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, T, -1, ANY},
-    {IPPROTO_TCP, TCP_SAVE_SYN, T, 0, RANGE(0, 2)},
-    {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, T, 0, IS_BOOL},
-    {IPPROTO_TCP, TCP_THIN_DUPACK, T, 0, IS_BOOL},
-    {IPPROTO_TCP, TCP_INQ, T, 0, IS_BOOL},
-    {SOL_UDPLITE, UDPLITE_SEND_CSCOV, U, 0, RANGE(0, 65535)},
-    {SOL_UDPLITE, UDPLITE_RECV_CSCOV, U, 0, RANGE(0, 65535)},
-};
-
-static unsigned kind_bits(const struct vsock *v)
-{
-    switch ((enum vsock_kind)v->kind) {
-    case VSOCK_TCP:
-        return T;
-    case VSOCK_UDP:
-        return U;
-    case VSOCK_NETLINK:
-        return N;
-    }
-    return 0;
-}
-
-static const struct option_row *row_find(const struct vsock *v, int level, int name)
-{
-    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
-        const struct option_row *r = &rows[i];
-
-        if (r->level == level && r->name == name)
-            return (r->kinds & kind_bits(v)) != 0 && ((r->kinds & SIX) == 0 || v->is_v6) ? r : NULL;
-    }
-    return NULL;
-}
 
 /* Setting */
 
@@ -166,6 +50,8 @@ static int64_t set_linger(struct session *s, struct trap *t)
     if (err < 0)
         return err;
     t->sock->is_resetting = linger.l_onoff != 0 && linger.l_linger == 0;
+    if (t->sock->flow != NULL)
+        flow_reset_on_close(t->sock->flow, t->sock->is_resetting);
     err = vsock_option_set(t->sock, SOL_SOCKET, SO_LINGER,
                            linger.l_onoff != 0 ? linger.l_linger & INT32_MAX : -1);
     return err;
@@ -224,10 +110,18 @@ static bool set_special(struct session *s, struct trap *t, int level, int name, 
         *ret = -ENOENT; /* no algorithm but the one that there is */
         return true;
     }
+    if (level == IPPROTO_IPV6 && name == IPV6_MTU && t->sock->is_v6) {
+        *ret = read_int(s, t, level, &value);
+        if (*ret == 0 && value != 0 && value < 1280) /* IPV6_MIN_MTU */
+            *ret = -EINVAL;
+        return true;
+    }
     if (level == IPPROTO_TCP && name == TCP_MAXSEG && t->sock->kind == VSOCK_TCP) {
         *ret = read_int(s, t, level, &value);
         if (*ret == 0 && (value < 88 || value > 32767) && value != 0)
             *ret = -EINVAL;
+        if (*ret == 0)
+            *ret = vsock_option_set(t->sock, level, name, value);
         return true;
     }
     if ((level == IPPROTO_IP &&
@@ -268,22 +162,22 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
         return CALL_CONTINUE;
     if ((int)t->call.arg[4] < 0)
         return -EINVAL;
+    if ((level == SOL_SOCKET || (level == IPPROTO_TCP && t->sock->kind == VSOCK_TCP)) &&
+        (int)t->call.arg[4] < (int)sizeof(value))
+        return -EINVAL;
     if (t->sock->kind == VSOCK_NETLINK && level == SOL_NETLINK)
         return 0; /* multicast groups and the like: nothing is ever sent to them here */
     if (set_special(s, t, level, name, &result))
         return result;
-    r = row_find(t->sock, level, name);
+    r = option_find(t->sock, level, name);
     if (r == NULL)
         return -ENOPROTOOPT;
     err = read_int(s, t, level, &value);
     if (err < 0)
         return err;
-    if (r->is_bool)
-        value = value != 0;
-    else if (value < r->min || value > r->max)
-        return level == SOL_SOCKET ? -EPERM : -EINVAL;
-    if (r->initial == 64 && value == -1)
-        value = 64; /* -1 asks for the default */
+    err = option_check(t->sock, r, &value);
+    if (err < 0)
+        return err;
     result = take_effect(t->sock, level, name, value);
     return result < 0 ? result : vsock_option_set(t->sock, level, name, value);
 }
@@ -341,6 +235,7 @@ static int64_t get_info(struct session *s, struct trap *t)
         [VSOCK_LISTENING] = TCP_LISTEN,
         [VSOCK_OVER] = TCP_CLOSE,
     };
+    struct pollfd end = {.fd = t->fd, .events = POLLRDHUP};
     struct tcp_info info = {
         .tcpi_state = states[t->sock->state],
         .tcpi_snd_mss = MSS,
@@ -355,6 +250,12 @@ static int64_t get_info(struct session *s, struct trap *t)
         .tcpi_rcv_space = 65535,
     };
 
+    if (info.tcpi_state == TCP_ESTABLISHED && poll(&end, 1, 0) > 0) {
+        if ((end.revents & POLLHUP) != 0)
+            info.tcpi_state = TCP_CLOSE;
+        else if ((end.revents & POLLRDHUP) != 0)
+            info.tcpi_state = TCP_CLOSE_WAIT;
+    }
     return option_write(s, t, &info, sizeof(info));
 }
 
@@ -429,6 +330,7 @@ static bool get_socket(struct session *s, struct trap *t, int name, int64_t *ret
 static bool get_special(struct session *s, struct trap *t, int level, int name, int64_t *ret)
 {
     static const char congestion[16] = "cubic";
+    int32_t mss;
 
     if (level == SOL_SOCKET)
         return get_socket(s, t, name, ret);
@@ -441,7 +343,10 @@ static bool get_special(struct session *s, struct trap *t, int level, int name, 
             *ret = option_write(s, t, congestion, sizeof(congestion));
             return true;
         case TCP_MAXSEG:
-            *ret = give_int(s, t, t->sock->state == VSOCK_CONNECTED ? MSS : 536);
+            if (t->sock->state == VSOCK_CONNECTED ||
+                !vsock_option_get(t->sock, level, name, &mss) || mss == 0)
+                mss = t->sock->state == VSOCK_CONNECTED ? MSS : 536;
+            *ret = give_int(s, t, mss);
             return true;
         default:
             return false;
@@ -473,9 +378,9 @@ int64_t sys_getsockopt(struct session *s, struct trap *t)
         return CALL_CONTINUE;
     if (get_special(s, t, level, name, &result))
         return result;
-    r = row_find(t->sock, level, name);
+    r = option_find(t->sock, level, name);
     if (r == NULL)
-        return -ENOPROTOOPT;
+        return option_level_is_known(t->sock, level) ? -ENOPROTOOPT : -EOPNOTSUPP;
     if (!vsock_option_get(t->sock, level, name, &value))
         value = r->initial;
     return give_int(s, t, value);

@@ -55,6 +55,7 @@ static const struct handler handlers[] = {
     {.nr = SYS_recvmsg, .run = sys_recvmsg, .has_fd = true, .may_continue = true},
     {.nr = SYS_sendmmsg, .run = sys_sendmmsg, .has_fd = true, .may_continue = true},
     {.nr = SYS_recvmmsg, .run = sys_recvmmsg, .has_fd = true, .may_continue = true},
+    {.nr = SYS_shutdown, .run = sys_shutdown, .has_fd = true, .may_continue = true},
     {.nr = SYS_ioctl, .run = sys_ioctl, .has_fd = true, .may_continue = true},
     {.nr = FILTER_BEGIN_CALL, .run = sys_program_begins, .is_blind = true},
 };

@@ -29,6 +29,7 @@ int64_t sys_sendmsg(struct session *s, struct trap *t);
 int64_t sys_recvmsg(struct session *s, struct trap *t);
 int64_t sys_sendmmsg(struct session *s, struct trap *t);
 int64_t sys_recvmmsg(struct session *s, struct trap *t);
+int64_t sys_shutdown(struct session *s, struct trap *t);
 int64_t sys_ioctl(struct session *s, struct trap *t);
 
 #endif

@@ -76,6 +76,16 @@ struct ip inet_destination(const struct ip *ip)
     return one;
 }
 
+struct ip inet_source(const struct ip *ip)
+{
+    static const uint8_t localhost[4] = {127, 0, 0, 1};
+    struct ip source = *ip;
+
+    if (ip->family == IP_V4 && ip_is_loopback(ip))
+        memcpy(source.bytes, localhost, sizeof(localhost));
+    return source;
+}
+
 bool inet_is_multicast(const struct ip *ip)
 {
     return ip->family == IP_V4 ? (ip->bytes[0] & 0xf0) == 0xe0 : ip->bytes[0] == 0xff;

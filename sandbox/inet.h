@@ -28,6 +28,10 @@ unsigned inet_write(const struct endpoint *e, bool is_v6, struct sockaddr_storag
 /** inet_destination() - Where a packet to @ip goes: the any address means loopback. */
 struct ip inet_destination(const struct ip *ip);
 
+/** inet_source() - Where a packet to @ip, an address of the sandbox itself, comes from: the same
+ * address, but all of 127.0.0.0/8 is spoken to from 127.0.0.1. */
+struct ip inet_source(const struct ip *ip);
+
 bool inet_is_multicast(const struct ip *ip);
 bool inet_is_broadcast(const struct ip *ip); /* 255.255.255.255 */
 bool inet_is_link_local(const struct ip *ip);

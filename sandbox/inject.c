@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -26,6 +27,7 @@
 #define SEND_BUFFER       212992 /* stock wmem_max: one pinned 68 KiB buffer must not stop POLLOUT */
 #define FOREIGN_PEERS_MAX 64u    /* strangers turned away from the abstract name per connection */
 #define BACKLOG           4096
+#define MUTE_WRITES_MAX   64u /* a handful fills the smallest buffer */
 
 /* Rendezvous */
 
@@ -135,6 +137,24 @@ int inject_stream(bool is_nonblock)
     return fd < 0 ? -errno : fd;
 }
 
+int inject_copy_options(int from, int to)
+{
+    static const int names[] = {SO_RCVTIMEO, SO_SNDTIMEO, SO_OOBINLINE, SO_RCVLOWAT};
+    union {
+        struct timeval time;
+        int number;
+    } value;
+
+    for (unsigned i = 0; from >= 0 && i < ARRAY_COUNT(names); i++) {
+        socklen_t len = sizeof(value);
+
+        if (getsockopt(from, SOL_SOCKET, names[i], &value, &len) < 0 ||
+            setsockopt(to, SOL_SOCKET, names[i], &value, len) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
 int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end)
 {
     int pair[2];
@@ -212,6 +232,16 @@ int inject_canary(int agent_end)
     static const uint8_t junk = 0;
 
     return send(agent_end, &junk, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -EAGAIN;
+}
+
+void inject_mute(int agent_end)
+{
+    static const int smallest = 1;
+
+    (void)setsockopt(agent_end, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest));
+    for (unsigned i = 0; i < MUTE_WRITES_MAX && inject_canary(agent_end) == 0; i++)
+        ;
+    (void)shutdown(agent_end, SHUT_WR); /* fails when the agent did so before */
 }
 
 void inject_edge(int agent_end, int our_end)

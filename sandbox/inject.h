@@ -36,6 +36,9 @@ int rendezvous_join(struct rendezvous *r, int agent_end) MUST_USE;
 
 /** inject_stream() - An unconnected stream for the agent. Returns the descriptor or -errno. */
 int inject_stream(bool is_nonblock) MUST_USE;
+/** inject_copy_options() - Give @to what the agent set on @from itself: the limits of time, and
+ * SO_OOBINLINE. @from may be -1: nothing is copied. */
+int inject_copy_options(int from, int to) MUST_USE;
 /** inject_packets() - A SOCK_SEQPACKET pair: datagrams keep their bounds, and the close of one end
  * is seen at the other. Our end is non-blocking. */
 int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end) MUST_USE;
@@ -55,6 +58,9 @@ void inject_drain(int our_end, size_t bytes);
 /** inject_canary() - Queue one junk byte toward us. While a byte is queued unread, closing our end
  * resets the agent's (ECONNRESET), as RST does. */
 int inject_canary(int agent_end);
+/** inject_mute() - Let a listener's end be neither writable nor written to: write(2) says EPIPE,
+ * as on a TCP socket that listens. It can still be read. */
+void inject_mute(int agent_end);
 /** inject_edge() - Make @agent_end's writability flicker once, so that edge-triggered waiters which
  * registered before the connection see it. */
 void inject_edge(int agent_end, int our_end);

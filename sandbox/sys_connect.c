@@ -18,6 +18,7 @@
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
 #include "sandbox/records.h"
+#include "sandbox/replace.h"
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
 
@@ -45,6 +46,7 @@ static int attach(struct session *s, struct vsock *v)
     err = flow_attach_canary(v->flow, take_fd(&v->our_end));
     if (err < 0)
         return err;
+    flow_reset_on_close(v->flow, v->is_resetting);
     v->is_flow_open = false;
     vsock_move(v, VSOCK_CONNECTED);
     return 0;
@@ -193,38 +195,23 @@ void tcp_settle(struct session *s, struct trap *t)
         t->sock->connect_returns_0 = true;
 }
 
-/* Replacing a spoilt object */
+/* Going back to unconnected */
 
-/** Give the agent a fresh unconnected stream under the same number; @ret_fd: our duplicate of it.
- * DEVIATES: other duplicates of the descriptor, and epoll registrations, keep the old one. */
-static int replace_object(struct session *s, struct trap *t, int *ret_fd)
+/** The name after connect(AF_UNSPEC): what bind() named stays; a port of our choice is given back
+ * and still shown, as Linux does. */
+static void forget_name(struct session *s, struct vsock *v)
 {
-    struct vsock *v = t->sock;
-    int flags = agent_fd_flags(&s->agents, t->call.tid, (int)t->call.arg[0]);
-    auto_fd fresh = -1;
-    uint64_t inode;
-    int err;
+    struct endpoint at = v->local;
 
-    if (flags < 0)
-        return flags;
-    fresh = inject_stream((flags & O_NONBLOCK) != 0);
-    if (fresh < 0)
-        return fresh;
-    err = inject_inode(fresh, &inode);
-    if (err == 0)
-        err = notify_replace_fd(&s->notify, t->call.id, fresh, (int)t->call.arg[0],
-                                (flags & O_CLOEXEC) != 0);
-    if (err < 0)
-        return err;
-    vsock_rekey(s->sockets, v, inode);
-    v->is_spoilt = false;
-    if (!s->agents.can_get_fd) {
-        own_close(&v->kept_fd);
-        v->kept_fd = fcntl(fresh, F_DUPFD_CLOEXEC, 0);
+    if (!v->is_ip_locked)
+        at.ip = ip_any(v->is_v6 ? IP_V6 : IP_V4);
+    if (v->is_port_locked) {
+        vsock_bind(s->sockets, v, &at);
+        return;
     }
-    *ret_fd = take_fd(&fresh);
-    t->fd = *ret_fd;
-    return 0;
+    vsock_unbind(s->sockets, v);
+    v->is_bound_port = false;
+    v->local = at;
 }
 
 static int64_t disconnect(struct session *s, struct trap *t)
@@ -232,29 +219,25 @@ static int64_t disconnect(struct session *s, struct trap *t)
     struct vsock *v = t->sock;
     struct flow *f = v->flow;
     auto_fd fresh = -1;
-    int err;
 
-    if (v->state == VSOCK_LISTENING)
-        return -EINVAL;
     if (v->state == VSOCK_OPEN && !v->is_spoilt)
         return 0;
+    if (v->state == VSOCK_LISTENING)
+        listen_stop(s, v);
     v->flow = NULL;
     v->is_ending = true; /* closed() shall leave the socket alone */
     if (f != NULL)
         flow_abort(f);
     v->is_ending = false;
     sock_close_end(s, v);
-    if (!v->is_bound_port)
-        vsock_unbind(s->sockets, v);
+    forget_name(s, v);
     v->remote = (struct endpoint){0};
-    v->so_error = 0;
     v->is_loopback = false;
     v->connect_returns_0 = false;
     v->is_flow_open = false;
     if (v->state != VSOCK_OPEN)
         vsock_move(v, VSOCK_OPEN);
-    err = replace_object(s, t, &fresh);
-    return err;
+    return replace_object(s, t, &fresh);
 }
 
 /* To the network */
@@ -311,7 +294,7 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
 /** The client's own name: what it bound, else the address it calls and a port of our choice. */
 static int name_client(struct session *s, struct vsock *v, const struct endpoint *dst)
 {
-    struct endpoint at = {.ip = dst->ip, .port = v->is_bound ? v->local.port : 0};
+    struct endpoint at = {.ip = inet_source(&dst->ip), .port = v->is_bound ? v->local.port : 0};
 
     if (v->is_bound && !ip_is_any(&v->local.ip))
         return 0;
@@ -344,6 +327,7 @@ static int make_child(struct session *s, struct vsock *v, struct vsock *listener
     vsock_bind(s->sockets, child, dst);
     vsock_move(child, VSOCK_CONNECTED);
     child->is_queued = true;
+    child->has_canary = true;
     vsock_queue_push(listener, child);
     return 0;
 }
@@ -385,7 +369,10 @@ static int64_t connect_to(struct session *s, struct trap *t, struct vsock *liste
     }
     if (err == 0 && is_nonblock)
         inject_edge(agent_end, v->our_end);
-    listener->is_busy = true; /* making room in the table must not sweep it away */
+    if (err == 0)
+        err =
+            inject_canary(agent_end); /* until it is accepted, the end of the listener is a reset */
+    listener->is_busy = true;         /* making room in the table must not sweep it away */
     if (err == 0)
         err = make_child(s, v, listener, take_fd(&v->our_end), dst);
     listener->is_busy = false;

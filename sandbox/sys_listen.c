@@ -27,35 +27,40 @@ void listen_announce(struct session *s, struct vsock *listener)
     held_wake(s->held, listener, HELD_ACCEPT);
 }
 
-/** The agent's end hung up: closed by all, or shut down, which ends waiting accept() calls. */
+void listen_stop(struct session *s, struct vsock *listener)
+{
+    struct vsock *child;
+
+    loop_unwatch(s->loop, &listener->watch);
+    vsock_move(listener, VSOCK_OVER);
+    while ((child = vsock_queue_pop(listener)) != NULL) {
+        child->is_queued = false;
+        sock_end(s, child);
+    }
+    held_wake(s->held, listener, HELD_ALL);
+}
+
+/** The agent's end hung up: closed by all. */
 static void on_listener(void *self, uint32_t events)
 {
     struct vsock *v = self;
     struct session *s = v->owner;
-    uint8_t junk[64];
 
-    if ((events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) {
-        if (!sock_is_open(s, v))
-            return;
-        loop_unwatch(s->loop, &v->watch);
-        vsock_move(v, VSOCK_OVER);
-        held_wake(s->held, v, HELD_ALL);
-        return;
-    }
-    while (recv(v->our_end, junk, sizeof(junk), MSG_DONTWAIT) > 0)
-        ; /* a write to a listener is nobody's data */
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0 && sock_is_open(s, v))
+        listen_stop(s, v);
 }
 
 static int64_t make_listener(struct session *s, struct trap *t)
 {
     struct vsock *v = t->sock;
     struct vsock *other;
+    struct endpoint any = {.ip = v->local.ip};
     int err = 0;
 
     if (t->fd < 0)
         return -EINVAL;
     if (!v->is_bound)
-        err = sock_claim(s, v, &v->local);
+        err = sock_claim(s, v, &any);
     while (err == 0 && (other = vsock_conflict(s->sockets, v, &v->local)) != NULL) {
         if (other->is_queued || other->flow != NULL || sock_is_open(s, other))
             err = -EADDRINUSE;
@@ -65,7 +70,8 @@ static int64_t make_listener(struct session *s, struct trap *t)
     v->our_end = rendezvous_join(&s->rendezvous, t->fd);
     if (v->our_end < 0)
         return v->our_end;
-    err = sock_watch(s, v, EPOLLIN | EPOLLRDHUP, on_listener);
+    inject_mute(t->fd);
+    err = sock_watch(s, v, 0, on_listener); /* EPOLLHUP is always watched */
     if (err < 0) {
         sock_close_end(s, v);
         v->is_spoilt = true;
@@ -120,6 +126,10 @@ static int64_t hand_over(struct session *s, struct trap *t, struct vsock *child,
 
         if (err < 0)
             return err;
+    }
+    if (child->has_canary) {
+        (void)recv(child->our_end, &dummy, 1, MSG_DONTWAIT);
+        child->has_canary = false;
     }
     if (v->announced > 0 && recv(t->fd, &dummy, 1, MSG_DONTWAIT) == 1)
         v->announced--;

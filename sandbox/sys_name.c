@@ -52,6 +52,8 @@ int64_t sys_bind(struct session *s, struct trap *t)
     if (err < 0)
         return err;
     v->is_bound_port = true;
+    v->is_port_locked = at.port != 0;
+    v->is_ip_locked = !ip_is_any(&at.ip);
     return 0;
 }
 

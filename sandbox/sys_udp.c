@@ -109,7 +109,7 @@ static struct ip source_of(const struct session *s, const struct vsock *v, const
     if (!ip_is_any(&v->local.ip))
         return v->local.ip;
     if (sock_is_own_ip(s, dst))
-        return *dst;
+        return inet_source(dst);
     return dst->family == IP_V4 ? s->local_v4 : s->local_v6;
 }
 
@@ -192,7 +192,6 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
 {
     struct vsock_mark own = udp_mark(v, dst->ip.family == IP_V6);
     struct endpoint to = {.ip = inet_destination(&dst->ip), .port = dst->port};
-    int32_t may_broadcast = 0;
     bool is_own;
     int err;
 
@@ -203,12 +202,8 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     err = udp_autobind(s, v);
     if (err < 0)
         return -EAGAIN; /* as udp_sendmsg() when no port is left */
-    if (inet_is_broadcast(&to.ip)) {
-        (void)vsock_option_get(v, SOL_SOCKET, SO_BROADCAST, &may_broadcast);
-        return may_broadcast != 0 ? -ENETUNREACH : -EACCES;
-    }
-    if (inet_is_multicast(&to.ip))
-        return -ENETUNREACH;
+    if (inet_is_multicast(&to.ip) || inet_is_broadcast(&to.ip))
+        return -ENETUNREACH; /* no route leads there */
     is_own = sock_is_own_ip(s, &to.ip);
     if (is_own && send_local(s, v, &to, payload, mark != NULL ? mark : &own) == 0)
         return 0;
@@ -286,12 +281,20 @@ void udp_ready(void *self, uint32_t events)
 
 static int64_t udp_disconnect(struct session *s, struct vsock *v)
 {
+    struct endpoint at;
+
     if (v->state == VSOCK_CONNECTED)
         vsock_move(v, VSOCK_OPEN);
     v->remote = (struct endpoint){0};
-    if (!v->is_bound_port) {
+    at = v->local;
+    if (!v->is_ip_locked)
+        at.ip = ip_any(v->is_v6 ? IP_V6 : IP_V4);
+    if (v->is_port_locked) {
+        vsock_bind(s->sockets, v, &at);
+    } else {
         vsock_unbind(s->sockets, v);
-        v->local.ip = ip_any(v->is_v6 ? IP_V6 : IP_V4);
+        v->is_bound_port = false;
+        v->local.ip = at.ip;
     }
     return 0;
 }
@@ -314,8 +317,6 @@ int64_t udp_connect(struct session *s, struct trap *t, const struct sockaddr_sto
         return err;
     if (is_mapped && v->is_v6only)
         return -ENETUNREACH;
-    if (inet_is_broadcast(&dst.ip) && !vsock_option_get(v, SOL_SOCKET, SO_BROADCAST, &(int32_t){0}))
-        return -EACCES;
     if (inet_is_multicast(&dst.ip) || inet_is_broadcast(&dst.ip))
         return -ENETUNREACH;
     dst.ip = inet_destination(&dst.ip);

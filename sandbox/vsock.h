@@ -87,14 +87,17 @@ struct vsock {
     uint8_t state; /* enum vsock_state; changed by vsock_move() only */
     bool is_v6;    /* AF_INET6 socket */
     bool is_v6only;
-    bool is_bound;      /* local.port is taken in the port table */
-    bool is_bound_port; /* by bind() with a port, not chosen by us */
+    bool is_bound;       /* local.port is taken in the port table */
+    bool is_bound_port;  /* by bind(), not by connect() or listen() */
+    bool is_port_locked; /* bind() named the port: it survives connect(AF_UNSPEC) */
+    bool is_ip_locked;   /* bind() named the address: the same */
     bool may_reuse_addr;
     bool may_reuse_port;
     bool connect_returns_0; /* CONNECTED, and the connect() that says so is still due */
     bool is_flow_open;   /* CONNECTING: the network answered, the agent's end is not joined yet */
     bool is_spoilt;      /* the agent's object cannot be used for another connection */
     bool is_queued;      /* in a listener's queue */
+    bool has_canary;     /* queued: the first byte in our_end is the stand-in, not data */
     bool is_busy;        /* a call on it is being handled: not the time to sweep it away */
     bool is_ending;      /* sock_end() is at work */
     bool is_loopback;    /* connected to another socket of this sandbox */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads /proc/PID/fd and fdinfo of the agent's processes. It changes nothing there.
+ */
+#include "sandbox/agent_fds.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/own.h"
+
+#define LINE_CAP 256
+
+bool agent_watch_parse(const char *line, uint64_t inode, struct agent_watch *ret)
+{
+    uint64_t ino;
+    long long pos;
+
+    /* fs/eventpoll.c, ep_show_fdinfo() */
+    if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64 " pos:%lli ino:%" SCNx64,
+               &ret->fd, &ret->events, &ret->data, &pos, &ino) != 5)
+        return false;
+    return ino == inode && ret->fd >= 0;
+}
+
+static int read_watches(const struct agents *a, pid_t tid, int epoll_fd, uint64_t inode,
+                        struct agent_fds *ret)
+{
+    char path[64];
+    char line[LINE_CAP];
+    FILE *file;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", tid, epoll_fd);
+    fd = openat(a->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    file = fdopen(fd, "r");
+    if (file == NULL) {
+        (void)close(fd);
+        return -ENOMEM;
+    }
+    while (fgets(line, sizeof(line), file) != NULL && ret->watch_count < AGENT_WATCHES_MAX) {
+        struct agent_watch *w = &ret->watch[ret->watch_count];
+
+        if (agent_watch_parse(line, inode, w)) {
+            w->epoll_fd = epoll_fd;
+            ret->watch_count++;
+        }
+    }
+    (void)fclose(file);
+    return 0;
+}
+
+/** What the number @name leads to: counted, or read when it is an epoll instance. */
+static int look_at(const struct agents *a, pid_t tid, int dir_fd, const char *name,
+                   const char *wanted, uint64_t inode, struct agent_fds *ret)
+{
+    static const char epoll_link[] = "anon_inode:[eventpoll]";
+    char link[64];
+    ssize_t len = readlinkat(dir_fd, name, link, sizeof(link) - 1);
+
+    if (len < 0)
+        return 0; /* closed meanwhile */
+    link[len] = '\0';
+    if (strcmp(link, wanted) == 0 && ret->count < AGENT_FDS_MAX)
+        ret->fd[ret->count++] = (int)strtol(name, NULL, 10);
+    if (strcmp(link, epoll_link) == 0)
+        return read_watches(a, tid, (int)strtol(name, NULL, 10), inode, ret);
+    return 0;
+}
+
+int agent_fds_of(struct agents *a, pid_t tid, uint64_t inode, struct agent_fds *ret)
+{
+    char path[64];
+    char wanted[64];
+    struct dirent *entry;
+    DIR *dir;
+    int fd;
+    int err = 0;
+
+    ret->count = 0;
+    ret->watch_count = 0;
+    (void)snprintf(wanted, sizeof(wanted), "socket:[%" PRIu64 "]", inode);
+    (void)snprintf(path, sizeof(path), "%d/fd", tid);
+    fd = openat(a->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        (void)close(fd);
+        return -ENOMEM;
+    }
+    while (err == 0 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.')
+            err = look_at(a, tid, dirfd(dir), entry->d_name, wanted, inode, ret);
+    }
+    (void)closedir(dir);
+    return err;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The peers of differ, always native. TCP: each byte is a command: 'E' echo what follows, 'R' reset
+ * now, 'D' send data and reset, 'F' close in order, 'H' send data, half-close and go on reading,
+ * 'Q' stay quiet, 'S' say how the connection before this one ended. UDP: echo.
+ */
+#include "tests/differ/differ.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static unsigned active;
+static const char *last_end = "nothing";
+
+static void reset(int fd)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+static void tell_status(int fd)
+{
+    char text[32];
+
+    (void)pthread_mutex_lock(&lock);
+    while (active > 1)
+        (void)pthread_cond_wait(&changed, &lock);
+    (void)snprintf(text, sizeof(text), "%s", last_end);
+    (void)pthread_mutex_unlock(&lock);
+    must(write(fd, text, strlen(text)) > 0);
+}
+
+/** Serve until the connection is over; how it ended, NULL when we ended it. */
+static const char *serve_commands(int fd)
+{
+    char data[4096];
+    bool is_echo = false, is_deaf = false;
+    ssize_t n;
+
+    while ((n = read(fd, data, sizeof(data))) > 0) {
+        if (is_deaf)
+            continue;
+        if (is_echo) {
+            if (write(fd, data, (size_t)n) != n)
+                break;
+            continue;
+        }
+        switch (data[0]) {
+        case 'E':
+            is_echo = true;
+            if (n > 1)
+                (void)!write(fd, data + 1, (size_t)n - 1);
+            break;
+        case 'D':
+            (void)!write(fd, "data", 4);
+            reset(fd);
+            return NULL;
+        case 'R':
+            reset(fd);
+            return NULL;
+        case 'F':
+            return NULL;
+        case 'H':
+            (void)!write(fd, "half", 4);
+            (void)shutdown(fd, SHUT_WR);
+            is_deaf = true;
+            break;
+        case 'Q':
+            is_deaf = true;
+            break;
+        case 'S':
+            tell_status(fd);
+            return NULL;
+        default:
+            break;
+        }
+    }
+    return n == 0 ? "end of file" : strerrorname_np(errno);
+}
+
+static void *serve_one(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    const char *end = serve_commands(fd);
+
+    (void)close(fd);
+    (void)pthread_mutex_lock(&lock);
+    active--;
+    if (end != NULL)
+        last_end = end;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+static void *serve_udp(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    static uint8_t data[65536];
+    struct sockaddr_storage from;
+
+    for (;;) {
+        socklen_t len = sizeof(from);
+        ssize_t n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *)&from, &len);
+
+        if (n >= 0)
+            (void)sendto(fd, data, (size_t)n, 0, (struct sockaddr *)&from, len);
+    }
+    return NULL;
+}
+
+static int bound(int type, uint16_t *ret_port)
+{
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = at_port(0);
+    socklen_t len = sizeof(at);
+
+    must(fd >= 0 && bind(fd, (struct sockaddr *)&at, len) == 0);
+    must(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+int differ_serve(void)
+{
+    uint16_t tcp, closed, udp, udp_closed;
+    int listener = bound(SOCK_STREAM, &tcp);
+    int udp_fd = bound(SOCK_DGRAM, &udp);
+    pthread_t thread;
+
+    (void)bound(SOCK_STREAM, &closed); /* bound and not listening: refuses, and nobody takes it */
+    (void)close(bound(SOCK_DGRAM, &udp_closed));
+    must(listen(listener, 64) == 0);
+    must(pthread_create(&thread, NULL, serve_udp, (void *)(intptr_t)udp_fd) == 0);
+    (void)printf("ready TCP=%u CLOSED=%u UDP=%u UDP_CLOSED=%u\n", tcp, closed, udp, udp_closed);
+    for (;;) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd < 0)
+            continue;
+        (void)pthread_mutex_lock(&lock);
+        active++;
+        (void)pthread_mutex_unlock(&lock);
+        must(pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd) == 0);
+        (void)pthread_detach(thread);
+    }
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Promise: one program (tests/differ) run natively and inside a sandbox says the same line for line:
+# what its calls on TCP and UDP sockets return, and what poll and epoll tell. Its peers are the same
+# native server. Known differences are rows of tests/cases/differential_exceptions.txt, each with its
+# reason. DIFFER_CASES='A B' runs only these.
+. "$(dirname "$0")/../support/live.sh"
+live_enter "$@"
+ip link set lo up
+differ=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}/differ
+[ -x "$differ" ] || live_skip_all "$differ is not built"
+install -m 755 "$differ" "$live_dir/differ"
+differ=$live_dir/differ
+out=$live_dir/tmp
+IFS=' ' read -r -a within <<<"${LIVE_WITHIN:-}"
+
+live_start serve client '^ready ' "$differ" serve
+for word in ${live_line#ready }; do
+    declare "${word?}"
+    LIVE_USER+=("$word")
+done
+cases=(${DIFFER_CASES:-$("$differ" list | grep -v -e ^udp_ -e backlog)})
+for name in "${cases[@]}"; do
+    live_user client "$differ" "$name" >"$out/$name.native" 2>&1
+    live_user client "${within[@]}" "$LATTICE" sandbox start --direct --allow "127.0.0.1:$TCP" \
+        --allow "127.0.0.1:$CLOSED" --allow "udp://127.0.0.1:$UDP" --allow "udp://127.0.0.1:$UDP_CLOSED" \
+        --audit-log "$live_dir/tmp/records" -- "$differ" "$name" >"$out/$name.inside" 2>"$out/$name.err" ||
+        echo "status $?" >>"$out/$name.inside"
+done
+/usr/bin/python3 "$LIVE_SUPPORT/differ_compare.py" "$out" "$LATTICE_SOURCE/tests/cases/differential_exceptions.txt" \
+    "${cases[@]}" || live_failed=1
+live_done

@@ -84,5 +84,5 @@ int call_run(struct call *c, struct why *why)
 
 const struct json *call_data(const struct call *c)
 {
-    return json_get(json_root(c->doc), "data");
+    return c->doc != NULL ? json_get(json_root(c->doc), "data") : NULL;
 }

@@ -23,7 +23,7 @@ struct call {
  * more); -EPERM 403; -EINVAL another 4xx; -EBADMSG not latticed's kind of answer; -EAGAIN 5xx;
  * -errno of the transport; all with @why. */
 int call_run(struct call *c, struct why *why) MUST_USE;
-/** call_data() - The member "data" of the answer. */
+/** call_data() - The member "data" of the answer; NULL: none. */
 const struct json *call_data(const struct call *c);
 
 #endif

@@ -51,10 +51,10 @@ class Latticed:
         self.admin = (self.dir / "data/admin-token").read_text().strip()
         self.gateway = (self.dir / "data/gateway-token").read_text().strip()
 
-    def start(self):
+    def start(self, port=0):
         read, write = os.pipe()
         self.process = subprocess.Popen(
-            [self.program, "--data", self.dir / "data", "--listen", "127.0.0.1:0", "--ready-fd", str(write),
+            [self.program, "--data", self.dir / "data", "--listen", f"127.0.0.1:{port}", "--ready-fd", str(write),
              *self.options], pass_fds=[write], stderr=open(self.dir / "stderr", "ab"))
         os.close(write)
         with os.fdopen(read) as ready:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live: enrol, start again, revoke; the gateway takes its peers from latticed."""
 import json
+import os
+import signal
 import stat
 import sys
 import time
 
+import control
 from control import ok
-from enroll_world import Web, World, wait_for
+from enroll_world import LATTICE, Program, Web, World, wait_for
 
-world = World()
+world = World("--no-nats")
 latticed = world.latticed
 other = Web()  # a second page, which no identity names
 world.start_gateway()
@@ -32,10 +35,10 @@ status = first.wait()
 ok(status == 0, "a sandbox enrols by its token and runs its program", first.complained)
 ok("canary-of-the-page" in first.said, "what its identity allows is reached through the gateway", first.said + first.complained)
 ok("end=7" in first.said, "what its identity does not name is refused", first.said)
-control = world.sandbox("control", *curl(other.url("small")), label="control",
+positive = world.sandbox("positive", *curl(other.url("small")),
                         token=latticed.token(allowedDestinations=destinations(other.port)))
-control.wait()
-ok("canary" in control.said, "… though it is there: another identity reaches it", control.complained)
+positive.wait()
+ok("canary" in positive.said, "… though it is there: another identity reaches it", positive.complained)
 ok(token not in first.complained, "the token is not repeated in messages")
 
 file = world.dir / "parent.config/sandbox-credentials.json"
@@ -139,4 +142,90 @@ bystander.end()
 gone = world.sandbox("parent", "true", label="gone")
 ok(gone.wait() == 125 and "ended" in gone.complained, "it does not start again", gone.complained)
 
-sys.exit(1 if __import__("control").failed else 0)
+# ── Each side alone ──────────────────────────────────────────────────────────────────────────────────────────────────
+def stolen(name):
+    """A tunnel with the agent's key, of a program that follows nobody and judges nothing."""
+    key = json.loads((world.dir / f"{name}.config/sandbox-credentials.json").read_text())["privateKey"]
+    me = latticed.call("GET", "/api/v1/agent-isolation/self",
+                       token=(world.dir / f"{name}.config/token").read_text()).data
+    path = world.dir / f"{name}.conf"
+    path.touch(0o600)
+    path.write_text(f"[Interface]\nPrivateKey = {key}\nAddress = {me['agent']['peerIP']}/32\n[Peer]\n"
+                    f"PublicKey = {me['gateway']['publicKey']}\nEndpoint = {me['gateway']['endpoint']}\nAllowedIPs = 0.0.0.0/0\n")
+    return path
+
+
+def hostile(conf, label, *command):
+    return Program(world.dir, label, LATTICE, "sandbox", "start", "--wg", conf, "--name", label, "--audit-log",
+                   world.dir / f"{label}.jsonl", "--allow", "*:*", "--allow", "127.0.0.1:*", "--allow", "10.100.0.1:*", "--",
+                   *command, env=world.environment())
+
+
+ok(world.sandbox("victim", "true", token=latticed.token(allowedDestinations=destinations(world.web.port))).wait() == 0,
+   "an agent enrols")
+conf = stolen("victim")
+probe = hostile(conf, "probe", "sh", "-c", f"curl -sS -m 5 {world.web.url('small')}; curl -sS -m 5 {other.url('small')}; echo end=$?")
+ok(probe.wait() == 0 and "canary" in probe.said, "a sandbox that follows nobody gets through with the agent's key", probe.complained)
+ok("end=7" in probe.said or "end=56" in probe.said, "… but the gateway itself refuses what the identity does not name", probe.said)
+thief = hostile(conf, "thief", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; echo over")
+ok(wait_for(lambda: thief.out.stat().st_size > 1000) is not None, "… it has a download open", thief.complained)
+begun = time.monotonic()
+latticed.revoke("victim")
+took = wait_for(lambda: "over" in thief.said, 5)
+ok(took is not None and took < 2, "revoked: the gateway alone cuts it within two seconds", took)
+thief.wait()
+late = hostile(conf, "late", "curl", "-sS", "-m", "2", world.web.url("small"))
+ok(late.wait() != 0 and "canary" not in late.said, "… and its key opens nothing any more", late.complained)
+
+deaf = world.sandbox("deaf", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; exec sleep 60",
+                     token=latticed.token(allowedDestinations=destinations(world.web.port)))
+ok(wait_for(lambda: deaf.out.stat().st_size > 1000) is not None, "another agent has a download open", deaf.complained)
+follower = world.gateway.child("lattice-follow")
+os.kill(follower, signal.SIGSTOP)  # from now on the gateway hears nothing
+begun = time.monotonic()
+latticed.revoke("deaf")
+status = deaf.wait(10)
+took = time.monotonic() - begun
+ok(status == 125 and took < 2, "revoked while the gateway is deaf: the sandbox alone cuts within two seconds",
+   f"{took} {status} {deaf.complained}")
+os.kill(follower, signal.SIGCONT)
+ok(wait_for(lambda: world.gateway.complained.count("was cut") >= 4, 5) is not None, "the gateway catches up when it hears again")
+
+# ── latticed away, and back ──────────────────────────────────────────────────────────────────────────────────────────
+steady = world.sandbox("steady", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; exec sleep 60", options=["--renew", "1"],
+                       token=latticed.token(allowedDestinations=destinations(world.web.port)))
+ok(wait_for(lambda: steady.out.stat().st_size > 1000) is not None, "an agent has a download open", steady.complained)
+path = world.dir / "steady.config/token"
+before = path.read_text()
+ok(wait_for(lambda: path.read_text() not in ("", before)) is not None, "its token is renewed while it runs")
+ok(stat.S_IMODE(path.stat().st_mode) == 0o600, "… in a file that is the owner's alone")
+latticed.stop(signal.SIGKILL)
+ok(wait_for(lambda: "cannot be followed" in steady.complained and "cannot be followed" in world.gateway.complained) is not None,
+   "latticed is killed: sandbox and gateway say so", steady.complained + world.gateway.complained)
+ok(steady.grows(), "… and the download goes on")
+latticed.start(world.port)
+ok(wait_for(lambda: "followed again" in steady.complained and "followed again" in world.gateway.complained) is not None,
+   "latticed is back: both say so", steady.complained + world.gateway.complained)
+ok(steady.grows(), "… and the download goes on")
+before = path.read_text()
+ok(wait_for(lambda: path.read_text() not in ("", before)) is not None, "… tokens are renewed again")
+begun = time.monotonic()
+latticed.revoke("steady")
+status = steady.wait(10)
+took = time.monotonic() - begun
+ok(status == 125 and took < 2, "a revocation is heard at once", f"{took} {status} {steady.complained}")
+
+# ── The end that was known from the start ────────────────────────────────────────────────────────────────────────────
+brief = world.sandbox("brief", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; exec sleep 60",
+                      token=latticed.token(allowedDestinations=destinations(world.web.port), agentTtlSeconds=3))
+begun = time.monotonic()
+ok(wait_for(lambda: brief.out.stat().st_size > 1000) is not None, "an agent that lives three seconds has a download open",
+   brief.complained)
+latticed.process.send_signal(signal.SIGSTOP)  # nobody will tell
+status = brief.wait(10)
+took = time.monotonic() - begun
+latticed.process.send_signal(signal.SIGCONT)
+ok(status == 125 and took < 5.5 and "expired" in brief.complained, "it ends by itself, without latticed's word",
+   f"{took} {status} {brief.complained}")
+
+sys.exit(1 if control.failed else 0)

@@ -83,6 +83,18 @@ class Program:
         except subprocess.TimeoutExpired:
             return None
 
+    def child(self, name):
+        """The process id of its child of this name."""
+        for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                pid, rest = path.read_text().split(" (", 1)
+                comm, rest = rest.rsplit(") ", 1)
+            except OSError:
+                continue
+            if comm == name[:15] and int(rest.split()[1]) == self.process.pid:
+                return int(pid)
+        raise SystemExit(f"no child {name}")
+
     @property
     def said(self):
         return self.out.read_text(errors="replace")
@@ -102,7 +114,8 @@ class World:
     def __init__(self, *options):
         self.latticed = control.Latticed(*options)
         self.dir = self.latticed.dir
-        self.url = f"http://127.0.0.1:{self.latticed.port}"
+        self.port = self.latticed.port
+        self.url = f"http://127.0.0.1:{self.port}"
         self.web = Web()
         self.gateway = None
 

@@ -14,6 +14,7 @@ int cmd_login(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_delegate(int argc, char **argv);
+int cmd_approvals(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

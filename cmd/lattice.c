@@ -27,6 +27,7 @@ static const struct subcommand subcommands[] = {
     {"token", cmd_token, "Make, list and revoke enrolment tokens."},
     {"agent", cmd_agent, "List, show and revoke agents."},
     {"delegate", cmd_delegate, "As an agent: hand a part of one's rights to a child."},
+    {"approvals", cmd_approvals, "Approve or reject what tools want to change."},
     {"version", cmd_version, "Print the version."},
 };
 

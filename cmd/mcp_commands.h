@@ -19,4 +19,11 @@ int mcp_listen(const char *path, int argc, char **argv);
  * socket, so that any MCP client can use it as a stdio server. Returns the exit status. */
 int mcp_connect(int argc, char **argv);
 
+struct session;
+
+/** mcp_serve_tools() - Serve the platform's tools on standard input and output until its end.
+ * @session: options were taken; it is ended here. @workspace: the namespace of all calls. Returns
+ * the exit status. */
+int mcp_serve_tools(struct session *session, const char *workspace);
+
 #endif

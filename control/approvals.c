@@ -186,7 +186,7 @@ static int record(struct call *call, const struct store_approval *a, const char 
 }
 
 /** Carry the approved call out; a failure leaves nothing behind but its reason. */
-static int carry_out(struct call *call, const struct store_approval *a)
+static int carry_out(struct call *call, const struct store_approval *a, const char *via)
 {
     struct store *s = call->c->store;
     int err = network_run(call, a->tool, a->ns, json_root(a->arguments));
@@ -211,7 +211,7 @@ static int carry_out(struct call *call, const struct store_approval *a)
     if (err == 0)
         err = store_begin(s);
     if (err == 0)
-        err = store_approval_decide(s, a->id, "approved", call->who, "", call->now_s);
+        err = store_approval_decide(s, a->id, "approved", call->who, via, call->now_s);
     return err == 0 ? store_approval_outcome(s, a->id, "failed", "", detail) : err;
 }
 
@@ -233,7 +233,9 @@ static void decide(struct call *call, bool is_approved)
         refuse(call, err, id);
         return;
     }
-    err = is_approved ? carry_out(call, &a) : record(call, &a, "blocked", "rejected");
+    err = is_approved ? carry_out(call, &a, via) : record(call, &a, "blocked", "rejected");
+    if (err == 0 && strcmp(via, "mcp-elicitation") == 0) /* who asked hears it in this answer */
+        err = store_approval_deliver(call->c->store, a.id);
     store_approval_done(&a);
     if (err < 0)
         refuse(call, -EIO, id);

@@ -89,7 +89,8 @@ void rpc_done(struct rpc_message *m)
     *m = (struct rpc_message){0};
 }
 
-void rpc_write_error(struct buf *to, struct bytes id, int code, const char *message)
+void rpc_write_error_data(struct buf *to, struct bytes id, int code, const char *message,
+                          struct bytes data)
 {
     struct json_out j;
 
@@ -105,7 +106,16 @@ void rpc_write_error(struct buf *to, struct bytes id, int code, const char *mess
     json_open_object(&j);
     json_put_i64(&j, "code", code);
     json_put_str(&j, "message", message);
+    if (data.len > 0) {
+        json_key(&j, "data");
+        json_raw(&j, data);
+    }
     json_close_object(&j);
     json_close_object(&j);
     buf_add_char(to, '\n');
+}
+
+void rpc_write_error(struct buf *to, struct bytes id, int code, const char *message)
+{
+    rpc_write_error_data(to, id, code, message, bytes_of(NULL, 0));
 }

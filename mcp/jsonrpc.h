@@ -16,6 +16,9 @@
 #define RPC_INVALID_REQUEST  (-32600)
 #define RPC_METHOD_NOT_FOUND (-32601)
 #define RPC_INVALID_PARAMS   (-32602)
+#define RPC_INTERNAL_ERROR   (-32603)
+/* Of MCP 2026-07-28. */
+#define RPC_UNKNOWN_VERSION (-32022)
 /* Ours lie outside of the range that the specification reserves (-32768 … -32000). */
 #define RPC_TOO_MANY    (-31001)
 #define RPC_SERVER_GONE (-31002)
@@ -50,6 +53,9 @@ int rpc_parse(struct bytes line, size_t line_max, struct rpc_message *ret,
               struct why *why) MUST_USE;
 void rpc_done(struct rpc_message *m);
 
+/** rpc_write_error_data() - The same with member data, JSON text. */
+void rpc_write_error_data(struct buf *to, struct bytes id, int code, const char *message,
+                          struct bytes data);
 /** rpc_write_error() - Append an error response and its newline. @id: raw text; empty: null. */
 void rpc_write_error(struct buf *to, struct bytes id, int code, const char *message);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The door of the MCP room: a gateway that stands between an MCP client and a stdio MCP server, and
- * holds every tool call against AllowedTools. Sans-I/O: lines go in, lines and calls come out.
+ * holds every tool call against AllowedTools; and, further down, a server of the platform's own
+ * tools. Sans-I/O: lines go in, lines and calls come out.
  *
  * Raw lines are passed on unchanged wherever nothing has to be changed, so that a revision of MCP
  * that this gateway has never heard of still works. What is judged:
@@ -22,10 +23,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/must.h"
+#include "base/rng.h"
 #include "policy/identity.h"
 
 #define MCP_LINE_MAX      (16u << 20) /* bytes of one message */
@@ -101,6 +104,45 @@ struct mcp_gateway_counts {
     uint64_t dropped;     /* messages of either side that are none, or that may not pass */
 };
 struct mcp_gateway_counts mcp_gateway_counts(const struct mcp_gateway *g);
+
+/*
+ * The platform's own tools (policy/toolset.h) as an MCP server, sans-I/O. Both eras of the protocol
+ * are spoken, decided request by request: a request that carries the modern `_meta` keys is a
+ * modern one, whatever came before; all others belong to the session that `initialize` began.
+ *
+ * A call that needs a person's approval is put before the user by elicitation where the client
+ * offers it; else the answer names the approval, and who can give it.
+ */
+enum mcp_tool_end {
+    MCP_TOOL_FAILED = 0, /* a sentence was written */
+    MCP_TOOL_DONE,       /* the result was written, JSON */
+    MCP_TOOL_PENDING,    /* the approval was written, a JSON object with member id */
+};
+
+struct mcp_backend {
+    void *self;
+    /** Carry out a call whose arguments fit (an object, JSON text); write what came of it. */
+    enum mcp_tool_end (*call)(void *self, const char *tool, struct bytes arguments,
+                              struct buf *ret);
+    /** The user decided: DONE with the result, or FAILED. */
+    enum mcp_tool_end (*decide)(void *self, const char *approval, bool is_approved,
+                                struct buf *ret);
+    /** A line for the client, with its newline; borrowed for the call. */
+    void (*send)(void *self, struct bytes line);
+};
+
+struct mcp_server;
+
+/** mcp_server_new() - @version: of this program; borrowed. @rng: for the key that seals what a
+ * client carries for us between two requests. */
+int mcp_server_new(const struct mcp_backend *backend, const char *version, struct rng rng,
+                   struct mcp_server **ret) MUST_USE;
+/** mcp_server_line() - One line of the client, without its newline. */
+void mcp_server_line(struct mcp_server *s, struct bytes line, int64_t now_s);
+/** mcp_server_too_long() - The client sent a line that is longer than MCP_LINE_MAX. */
+void mcp_server_too_long(struct mcp_server *s);
+/** mcp_server_free() - Accepts NULL. */
+void mcp_server_free(struct mcp_server *s);
 
 /*
  * The stdio transport: two descriptors toward the client, two toward the server, one loop.

@@ -31,7 +31,9 @@ struct follower {
     int fd;
     struct credentials credentials;
     char etag[HTTP_CLIENT_ETAG_CAP];
-    struct buf told; /* the identity that the owner knows */
+    struct buf told;         /* the identity that the owner knows */
+    uint8_t gateway_key[32]; /* … and the gateway */
+    struct endpoint gateway;
     struct backoff backoff;
     struct mono renew_at;
     bool is_away;
@@ -205,8 +207,6 @@ static int tell_ready(struct follower *f, const struct json *data)
 static int begin(struct follower *f, struct why *why)
 {
     struct mono until = mono_add_ms(mono_now(), GATEWAY_LIMIT_S * 1000);
-    struct endpoint gateway;
-    uint8_t key[32];
     struct call c;
     int err;
 
@@ -215,7 +215,7 @@ static int begin(struct follower *f, struct why *why)
         err = ask(f, 0, &c, why);
         if (err < 0)
             return err;
-        if (read_gateway(call_data(&c), key, &gateway))
+        if (read_gateway(call_data(&c), f->gateway_key, &f->gateway))
             break;
         json_free(c.doc);
         if (!mono_before(mono_now(), until))
@@ -244,6 +244,22 @@ static void tell_identity(struct follower *f, const struct json *data)
     buf_reset(&f->told);
     buf_add(&f->told, text.data, text.len);
     process_tell(f->fd, ENROLL_IDENTITY, text);
+}
+
+/** … and of a gateway that is another, or elsewhere. */
+static void tell_gateway(struct follower *f, const struct json *data)
+{
+    char text[ENDPOINT_TEXT_CAP];
+    struct endpoint where;
+    uint8_t key[32];
+
+    if (!read_gateway(data, key, &where) ||
+        (memcmp(key, f->gateway_key, sizeof(key)) == 0 && endpoint_equal(&where, &f->gateway)))
+        return;
+    memcpy(f->gateway_key, key, sizeof(key));
+    f->gateway = where;
+    process_tell_pair(f->fd, ENROLL_GATEWAY, bytes_of(key, sizeof(key)),
+                      bytes_of_str(endpoint_print(&where, text)));
 }
 
 static void tell_answering(struct follower *f)
@@ -300,6 +316,7 @@ static int follow_once(struct follower *f)
     if (err == 0) {
         tell_answering(f);
         tell_identity(f, call_data(&c));
+        tell_gateway(f, call_data(&c));
     } else if (err == -EACCES) { /* the token is too old, or the identity has ended */
         f->etag[0] = '\0';
         err = renew_or_end(f);

@@ -64,6 +64,8 @@ enum enroll_news {
     ENROLL_READY = 1, /* agent: enrolled, or resumed; read by enroll_agent_ready() */
     ENROLL_FAILED,    /* agent: it cannot start; text: why. The follower ends */
     ENROLL_IDENTITY,  /* agent: text: its identity as it is now, JSON */
+    ENROLL_GATEWAY,   /* agent: text: public key, 32 bytes, and endpoint of the gateway that it
+                         has from now on */
     ENROLL_RENEWED,   /* agent: it has a new token */
     ENROLL_ENDED,     /* agent: its identity has ended; text: in latticed's words */
     ENROLL_PEER,      /* gateway: text: the key, 32 bytes, and the document, JSON, of a

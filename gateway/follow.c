@@ -101,6 +101,7 @@ static void take(struct follow *f, enum enroll_news news, struct bytes text)
     case ENROLL_READY:
     case ENROLL_FAILED:
     case ENROLL_IDENTITY:
+    case ENROLL_GATEWAY:
     case ENROLL_RENEWED:
     case ENROLL_ENDED:
         break; /* a sandbox's */

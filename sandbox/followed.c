@@ -19,10 +19,11 @@
 #include "policy/identity.h"
 #include "sandbox/sys_tcp.h"
 
-#define KNOCK_MS   250
-#define KNOCKS_MAX 80u  /* then nobody is there */
-#define LOOK_S_MAX 3600 /* the wall clock may be set: look again now and then */
-#define REASON_CAP (WHY_TEXT_MAX + 64)
+#define KNOCK_MS       250
+#define KNOCKS_MAX     80u  /* then nobody is there … */
+#define KNOCK_LATER_MS 5000 /* … and an agent that runs already is in no hurry */
+#define LOOK_S_MAX     3600 /* the wall clock may be set: look again now and then */
+#define REASON_CAP     (WHY_TEXT_MAX + 64)
 
 struct followed {
     struct session *s;
@@ -30,8 +31,10 @@ struct followed {
     struct loop_watch watch;
     struct loop_timer knock;
     struct loop_timer expiry;
+    struct wg_peer_conf gateway; /* as it is now; its prefixes are borrowed */
     unsigned knocks;
     bool is_up;
+    bool has_begun; /* the agent was let go */
     bool is_over;
     int64_t expires_s;
 };
@@ -79,7 +82,7 @@ static void end_all(struct followed *f, const char *text)
         policy_free(nothing);
     }
     cut(s, /*everything=*/true);
-    (void)!wg_peer_remove(netstack_wg(s->netstack), s->config->wg->peers[0].public_key);
+    (void)!wg_peer_remove(netstack_wg(s->netstack), f->gateway.public_key);
     f->events.ended(f->events.self, text);
 }
 
@@ -171,6 +174,26 @@ static void take_identity(struct followed *f, struct bytes text)
     log_info("the agent's identity is as latticed has it now");
 }
 
+/** The gateway is another now, or elsewhere: the old tunnel is over, and we knock at the new one.
+ * Connections that it cannot continue are reset by the gateway itself. */
+static void take_gateway(struct followed *f, struct bytes text)
+{
+    struct wg *wg = netstack_wg(f->s->netstack);
+    struct endpoint where;
+
+    if (text.len <= WG_KEY_LEN ||
+        endpoint_parse(bytes_of(text.data + WG_KEY_LEN, text.len - WG_KEY_LEN), &where) < 0)
+        return;
+    (void)!wg_peer_remove(wg, f->gateway.public_key);
+    memcpy(f->gateway.public_key, text.data, WG_KEY_LEN);
+    f->gateway.endpoint = where;
+    f->is_up = false;
+    f->knocks = 0;
+    log_warn("the gateway has changed; the tunnel is set up anew");
+    if (loop_timer_set(f->s->loop, &f->knock, loop_now(f->s->loop)) < 0)
+        f->events.failed(f->events.self, "the tunnel cannot be set up: out of memory");
+}
+
 static void take(struct followed *f, enum enroll_news news, struct bytes text)
 {
     char reason[REASON_CAP];
@@ -179,6 +202,9 @@ static void take(struct followed *f, enum enroll_news news, struct bytes text)
     switch (news) {
     case ENROLL_IDENTITY:
         take_identity(f, text);
+        break;
+    case ENROLL_GATEWAY:
+        take_gateway(f, text);
         break;
     case ENROLL_RENEWED:
         log_info("the agent's token was renewed");
@@ -232,19 +258,19 @@ static void on_knock(void *self, struct mono now)
 {
     struct followed *f = self;
     struct wg *wg = netstack_wg(f->s->netstack);
-    const struct wg_peer_conf *gateway = &f->s->config->wg->peers[0];
+    int64_t again_ms = f->knocks < KNOCKS_MAX ? KNOCK_MS : KNOCK_LATER_MS;
     struct wg_peer_id id;
 
     if (f->is_up || f->is_over)
         return;
-    if (f->knocks++ == KNOCKS_MAX) {
+    if (f->knocks++ == KNOCKS_MAX && !f->has_begun) {
         f->events.failed(f->events.self, "the gateway does not answer; can its UDP port be reached "
                                          "from here, and does it follow the same latticed?");
         return;
     }
-    (void)!wg_peer_remove(wg, gateway->public_key);
-    if (wg_peer_add(wg, gateway, &id) < 0 ||
-        loop_timer_set(f->s->loop, &f->knock, mono_add_ms(now, KNOCK_MS)) < 0)
+    (void)!wg_peer_remove(wg, f->gateway.public_key);
+    if (wg_peer_add(wg, &f->gateway, &id) < 0 ||
+        loop_timer_set(f->s->loop, &f->knock, mono_add_ms(now, again_ms)) < 0)
         f->events.failed(f->events.self, "the tunnel cannot be set up: out of memory");
     else
         wg_handshake(wg, id, now);
@@ -256,7 +282,9 @@ void followed_tunnel_up(struct followed *f)
         return;
     f->is_up = true;
     loop_timer_clear(f->s->loop, &f->knock);
-    f->events.up(f->events.self);
+    if (!f->has_begun)
+        f->events.up(f->events.self);
+    f->has_begun = true;
 }
 
 int followed_new(struct session *s, const struct followed_events *events, struct followed **ret,
@@ -271,6 +299,7 @@ int followed_new(struct session *s, const struct followed_events *events, struct
     f->s = s;
     f->events = *events;
     f->expires_s = s->config->expires_s;
+    f->gateway = s->config->wg->peers[0];
     f->watch =
         (struct loop_watch){.fd = enroll_fd(s->config->enroll), .ready = on_message, .self = f};
     f->knock = (struct loop_timer){.expired = on_knock, .self = f};

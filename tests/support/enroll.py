@@ -215,6 +215,17 @@ status = steady.wait(10)
 took = time.monotonic() - begun
 ok(status == 125 and took < 2, "a revocation is heard at once", f"{took} {status} {steady.complained}")
 
+# ── Another gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
+mover = world.sandbox("mover", "sh", "-c", f"while :; do curl -sS -m 3 {world.web.url('small')}; sleep 0.2; done",
+                      token=latticed.token(allowedDestinations=destinations(world.web.port)))
+ok(wait_for(lambda: "canary" in mover.said) is not None, "an agent asks again and again", mover.complained)
+world.gateway.end()
+world.start_gateway("second")  # another key, another port
+ok(wait_for(lambda: "has changed" in mover.complained) is not None, "the gateway is replaced: the sandbox hears of it", mover.complained)
+ok(wait_for(lambda: world.gateway.complained.count("handshake completed")) is not None, "… and knocks at the new one")
+ok(wait_for(mover.grows) is not None, "… and its agent gets answers again", mover.complained)
+mover.end()
+
 # ── The end that was known from the start ────────────────────────────────────────────────────────────────────────────
 brief = world.sandbox("brief", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; exec sleep 60",
                       token=latticed.token(allowedDestinations=destinations(world.web.port), agentTtlSeconds=3))

@@ -29,6 +29,26 @@ void call_fail(struct call *call, unsigned status, const char *format, ...)
     va_end(args);
 }
 
+void call_blame_store(struct call *call)
+{
+    static const struct {
+        unsigned status;
+        const char *detail;
+    } faults[STORE_FAULTS] = {
+        [STORE_FULL] = {507, "the disk is full; nothing was changed"},
+        [STORE_READ_ONLY] = {503, "the database cannot be written; nothing was changed"},
+        [STORE_BUSY] = {503, "the database is busy; nothing was changed, try again"},
+        [STORE_BROKEN] = {503, "the database does not work; nothing was changed"},
+    };
+    enum store_fault fault = store_fault(call->c->store);
+
+    if (fault == STORE_FINE || call->status < 400)
+        return;
+    call->c->counters.store_faults[fault]++;
+    call->retry_after_s = fault == STORE_BUSY ? 1 : 30;
+    call_fail(call, faults[fault].status, "%s", faults[fault].detail);
+}
+
 static const char *status_title(unsigned status)
 {
     static const struct {

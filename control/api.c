@@ -161,6 +161,7 @@ static bool authorise(struct call *call, const struct route *route)
         store_agent_has_live_ancestors(call->c->store, call->claims.ns, call->claims.agent_id,
                                        call->now_s) != 1) {
         call_fail(call, 401, "invalid agent token: the identity has ended");
+        call_blame_store(call);
         return false;
     }
     return true;
@@ -196,7 +197,8 @@ static bool read_body(struct call *call)
 static void run_writing(struct call *call, const struct route *route, const char *key)
 {
     if (store_begin(call->c->store) < 0) {
-        call_fail(call, 503, "the database is busy; try again");
+        call_fail(call, 503, "no transaction can be begun");
+        call_blame_store(call);
         return;
     }
     route->run(call);
@@ -204,10 +206,10 @@ static void run_writing(struct call *call, const struct route *route, const char
         replay_record(call, route->path, key);
     if (call->status < 400 && store_commit(call->c->store) < 0)
         call_fail(call, 503, "the change could not be written to disk; nothing was changed");
-    if (call->status >= 400)
+    if (call->status >= 400) {
+        call_blame_store(call);
         store_rollback(call->c->store);
-    else if (key != NULL)
-        idempotency_keep(call, key);
+    }
 }
 
 static bool query_is_known(struct call *call, const struct route *route)
@@ -242,10 +244,12 @@ static void run(struct call *call, const struct route *route)
     }
     if (key != NULL && replay_answered(call, route->path, key))
         return;
-    if ((route->flags & WRITES) != 0)
+    if ((route->flags & WRITES) != 0) {
         run_writing(call, route, key);
-    else
+    } else {
         route->run(call);
+        call_blame_store(call);
+    }
 }
 
 /** Does the path fit? What stands for ":x" goes to @params. */

@@ -42,10 +42,10 @@ struct control_counters {
     uint64_t tools_ok;
     uint64_t tools_error;
     uint64_t tools_blocked;
-    uint64_t limited; /* answered with 429 */
+    uint64_t limited;                    /* answered with 429 */
+    uint64_t store_faults[STORE_FAULTS]; /* answered with 503 or 507 for it */
 };
 
-struct replay;
 struct bucket;
 
 struct control {
@@ -61,11 +61,12 @@ struct control {
     char admin_path[1024];
     char gateway_path[1024];
     struct loop_timer expiry;
+    struct mono tidied;     /* when old rows were last removed */
     struct waiter *waiters; /* requests that wait for a change */
     unsigned waiter_count;
     struct loop_timer waiters_timer;
-    struct replay *replays; /* answers of creating requests, by idempotency key */
-    struct bucket *buckets; /* how many calls each agent may still make */
+    uint8_t replay_secret[HASH_LEN]; /* seals answers of creating requests */
+    struct bucket *buckets;          /* how many calls each agent may still make */
     struct control_counters counters;
     int64_t nats_epoch; /* of the users that nats-server knows */
     struct loop_timer nats_grace;
@@ -98,6 +99,10 @@ struct call {
 void call_data(struct call *call, unsigned status);
 /** call_fail() - Refuse with a sentence that says what to mend. */
 void call_fail(struct call *call, unsigned status, const char *format, ...) PRINTF_LIKE(3, 4);
+/** call_blame_store() - A refusal whose cause is the database's own trouble is said as that:
+ * nothing was changed, and it is not the client's fault. Before any rollback, which would hide the
+ * cause. */
+void call_blame_store(struct call *call);
 /** call_send() - Send what was decided; used by the dispatcher and by waiters. */
 void call_send(struct call *call);
 
@@ -209,14 +214,11 @@ void api_request(void *self, struct http_request *r);
 void api_refused(void *self, struct http_request *r, unsigned status, const char *reason);
 
 /* Idempotency-Key (idempotency.c). */
-int replays_new(struct replay **ret) MUST_USE;
-void replays_free(struct replay *replays);
 /** replay_answered() - Was this request carried out before, or is @key none? True: answered. */
 bool replay_answered(struct call *call, const char *path, const char *key);
-/** replay_record() - Within the transaction: @key is used up. */
+/** replay_record() - Within the transaction: @key is used up, and the answer kept for who asks
+ * again. */
 void replay_record(struct call *call, const char *path, const char *key);
-/** idempotency_keep() - After the commit: remember the answer. */
-void idempotency_keep(struct call *call, const char *key);
 
 /** limit_take() - May this caller ask once more? False: 429 was said (limits.c). */
 bool limit_take(struct call *call);

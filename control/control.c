@@ -21,6 +21,7 @@
 
 #define CONNECTIONS_MAX 512u
 #define REQUEST_MS_MAX  15000u
+#define TIDY_MS         3600000
 #define EXPIRY_MS_MAX   3600000 /* look again at least once an hour: the wall clock may be set */
 
 void control_expire(struct control *c)
@@ -41,9 +42,19 @@ void control_expire(struct control *c)
     waiters_wake(c);
 }
 
+/** Old rows go once an hour; a failure waits for the next time. */
+static void tidy(struct control *c, struct mono now)
+{
+    if (mono_before(now, mono_add_ms(c->tidied, TIDY_MS)))
+        return;
+    c->tidied = now;
+    if (store_tidy(c->store, wall_now_ns() / NS_PER_S) < 0)
+        log_warn("old rows cannot be removed now");
+}
+
 static void on_expiry(void *self, struct mono now)
 {
-    (void)now;
+    tidy(self, now);
     control_expire(self);
 }
 
@@ -104,7 +115,7 @@ static int data_path(const struct control *c, const char *name, char *ret, size_
 
 static int open_data(struct control *c, struct why *why)
 {
-    char path[1024];
+    char path[1024], replay[1024];
     int err;
 
     if ((err = data_path(c, "lattice.db", path, sizeof(path), why)) < 0 ||
@@ -112,6 +123,8 @@ static int open_data(struct control *c, struct why *why)
         (err = data_path(c, "gateway-token", c->gateway_path, sizeof(c->gateway_path), why)) < 0 ||
         (err = load_secret(c->admin_path, "lt-admin-", c->admin_hash, why)) < 0 ||
         (err = load_secret(c->gateway_path, "lt-gateway-", c->gateway_hash, why)) < 0 ||
+        (err = data_path(c, "replay-secret", replay, sizeof(replay), why)) < 0 ||
+        (err = load_secret(replay, "lt-replay-", c->replay_secret, why)) < 0 ||
         (err = keyring_open(c->config.data_dir, &c->keys, why)) < 0)
         return err;
     err = store_open(path, &c->store, why);
@@ -149,9 +162,7 @@ int control_new(const struct control_config *config, struct control **ret, struc
         return why_set(why, -ENOMEM, "out of memory");
     c->config = *config;
     c->expiry = (struct loop_timer){.expired = on_expiry, .self = c};
-    err = replays_new(&c->replays);
-    if (err == 0)
-        err = buckets_new(&c->buckets);
+    err = buckets_new(&c->buckets);
     if (err == 0)
         err = open_data(c, why);
     else
@@ -200,7 +211,7 @@ void control_free(struct control *c)
     audit_store_close(c->traces);
     store_close(c->store);
     keyring_free(c->keys);
-    replays_free(c->replays);
+    wipe(c->replay_secret, sizeof(c->replay_secret));
     free(c->buckets);
     free(c);
 }

@@ -12,6 +12,8 @@
 #include "base/wipe.h"
 #include "control/call.h"
 
+#define TREE_PERIOD_S     86400
+#define TREE_TOKENS_MAX   1000u
 #define DELEGATED_TOKEN_S 900 /* a child enrols within this, or not at all */
 
 /* ── Registration and renewal ────────────────────────────────────────────────────────────────────
@@ -203,6 +205,25 @@ void agents_refresh(struct call *call)
 /* ── Delegation ──────────────────────────────────────────────────────────────────────────────────
  */
 
+/** May this family of agents delegate once more today? Each row that it makes stays a while. */
+static bool has_room(struct call *call)
+{
+    const struct identity *id = &call->agent.identity;
+    int64_t count = store_tree_count(call->c->store, id->ns, id->name, call->now_s - TREE_PERIOD_S);
+
+    if (count >= 0 && count < TREE_TOKENS_MAX)
+        return true;
+    if (count < 0) {
+        call_fail(call, 500, "the delegations cannot be counted");
+        return false;
+    }
+    call->c->counters.limited++;
+    call->retry_after_s = 3600;
+    call_fail(call, 429, "an agent and its descendants may delegate %u times a day",
+              TREE_TOKENS_MAX);
+    return false;
+}
+
 static void hand_out(struct call *call, const struct delegation *d)
 {
     const struct identity *parent = &call->agent.identity;
@@ -213,6 +234,10 @@ static void hand_out(struct call *call, const struct delegation *d)
 
     if (err < 0) {
         call_fail(call, err == -EINVAL ? 400 : 403, "%s", why.text);
+        return;
+    }
+    if (!has_room(call)) {
+        store_token_done(&t);
         return;
     }
     if (t.expires_s > t.grant.expires_s)

@@ -16,6 +16,9 @@
 
 #include "control/store_sql.h"
 
+#define REQUEST_KEEP_S 86400        /* idempotency keys are remembered for a day */
+#define TOKEN_KEEP_S   (30 * 86400) /* for "already used" instead of "invalid" */
+
 /* Schema by steps: step n brings user_version from n to n+1. Never edit a step that was released.
  */
 static const char *const migrations[] = {
@@ -53,6 +56,9 @@ static const char *const migrations[] = {
     "  who TEXT NOT NULL, key TEXT NOT NULL, hash BLOB NOT NULL, created_s INTEGER NOT NULL,"
     "  PRIMARY KEY(who, key)) STRICT, WITHOUT ROWID;",
     store_step_network,
+    "DELETE FROM requests;" /* keys stood there in clear, without answers */
+    "ALTER TABLE requests ADD COLUMN status INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE requests ADD COLUMN answer BLOB NOT NULL DEFAULT x'';",
 };
 
 int store_raise_epoch(struct store *s)
@@ -103,7 +109,7 @@ int store_open(const char *path, struct store **ret, struct why *why)
         sql_exec(
             s,
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-            "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON; PRAGMA busy_timeout = 2000") <
+            "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON; PRAGMA busy_timeout = 500") <
             0) {
         err = why_set(why, -EIO, "cannot open %s: %s", path,
                       s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory");
@@ -132,6 +138,58 @@ void store_close(struct store *s)
 int store_check(struct store *s)
 {
     return sql_number(s, "SELECT 1", 0) == 1 ? 0 : -EIO;
+}
+
+enum store_fault store_fault(struct store *s)
+{
+    switch (sqlite3_errcode(s->db) & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+    case SQLITE_CONSTRAINT:
+        return STORE_FINE;
+    case SQLITE_FULL:
+        return STORE_FULL;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+        return STORE_READ_ONLY;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return STORE_BUSY;
+    default:
+        return STORE_BROKEN;
+    }
+}
+
+const char *store_fault_name(enum store_fault fault)
+{
+    static const char *const names[STORE_FAULTS] = {
+        [STORE_FINE] = "none", [STORE_FULL] = "full",     [STORE_READ_ONLY] = "read_only",
+        [STORE_BUSY] = "busy", [STORE_BROKEN] = "broken",
+    };
+
+    return names[fault];
+}
+
+int store_tidy(struct store *s, int64_t now_s)
+{
+    sqlite3_stmt *st;
+    bool own;
+    int err = sql_begin(s, &own);
+
+    if (err < 0)
+        return err;
+    err =
+        sql_query(s, &st, "DELETE FROM requests WHERE created_s < ?1", "i", now_s - REQUEST_KEEP_S);
+    if (err == 0)
+        err = sql_finish(s, st);
+    if (err >= 0)
+        err =
+            sql_query(s, &st, "DELETE FROM tokens WHERE expires_s < ?1", "i", now_s - TOKEN_KEEP_S);
+    if (err == 0)
+        err = sql_finish(s, st);
+    return sql_end(s, own, err < 0 ? err : 0);
 }
 
 /* ── The gateway ─────────────────────────────────────────────────────────────────────────────────
@@ -180,13 +238,16 @@ int store_gateway_get(struct store *s, struct store_gateway *ret)
 /* ── Idempotency keys ────────────────────────────────────────────────────────────────────────────
  */
 
-int store_request_find(struct store *s, const char *who, const char *key,
-                       uint8_t ret_hash[static HASH_LEN])
+int store_request_find(struct store *s, const char *who, const uint8_t key[static HASH_LEN],
+                       struct store_request *ret)
 {
+    char text[HASH_HEX_LEN + 1];
     sqlite3_stmt *st;
-    int err =
-        sql_query(s, &st, "SELECT hash FROM requests WHERE who = ?1 AND key = ?2", "ss", who, key);
+    int err;
 
+    hash_hex(key, text);
+    err = sql_query(s, &st, "SELECT hash, status, answer FROM requests WHERE who = ?1 AND key = ?2",
+                    "ss", who, text);
     if (err < 0)
         return err;
     err = sql_step(st);
@@ -194,20 +255,28 @@ int store_request_find(struct store *s, const char *who, const char *key,
         err = -ENOENT;
     } else if (err > 0) {
         err = sqlite3_column_bytes(st, 0) == (int)HASH_LEN ? 0 : -EIO;
-        if (err == 0)
-            memcpy(ret_hash, sqlite3_column_blob(st, 0), HASH_LEN);
+        if (err == 0) {
+            memcpy(ret->hash, sqlite3_column_blob(st, 0), HASH_LEN);
+            ret->status = (unsigned)sqlite3_column_int(st, 1);
+            buf_add(&ret->answer, sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2));
+            err = buf_error(&ret->answer) < 0 ? -EIO : 0;
+        }
     }
     (void)sqlite3_finalize(st);
     return err;
 }
 
-int store_request_add(struct store *s, const char *who, const char *key,
-                      const uint8_t hash[static HASH_LEN], int64_t now_s)
+int store_request_add(struct store *s, const char *who, const uint8_t key[static HASH_LEN],
+                      const struct store_request *r, int64_t now_s)
 {
+    struct bytes answer = buf_bytes(&r->answer);
+    char text[HASH_HEX_LEN + 1];
     sqlite3_stmt *st;
-    int err = sql_query(s, &st, "INSERT INTO requests VALUES(?1, ?2, ?3, ?4)", "sshi", who, key,
-                        hash, now_s);
+    int err;
 
+    hash_hex(key, text);
+    err = sql_query(s, &st, "INSERT INTO requests VALUES(?1, ?2, ?3, ?4, ?5, ?6)", "sshiib", who,
+                    text, r->hash, now_s, (int64_t)r->status, &answer);
     if (err == 0)
         err = sql_finish(s, st);
     return err < 0 ? err : 0;

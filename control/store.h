@@ -9,6 +9,7 @@
 #define CONTROL_STORE_H
 
 #include "base/addr.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "policy/identity.h"
 
@@ -48,6 +49,18 @@ int store_open(const char *path, struct store **ret, struct why *why) MUST_USE;
 void store_close(struct store *s);
 /** store_check() - Does the database answer? 0 or -EIO. */
 int store_check(struct store *s) MUST_USE;
+/** Why the last call to the database failed, if it did. */
+enum store_fault {
+    STORE_FINE = 0,
+    STORE_FULL,      /* no room on the disk */
+    STORE_READ_ONLY, /* the file or its directory may not be written */
+    STORE_BUSY,      /* another process holds the lock */
+    STORE_BROKEN,    /* anything else: I/O, corruption, memory */
+    STORE_FAULTS
+};
+/** store_fault() - Of the most recent call that reached the database; ask before the next one. */
+enum store_fault store_fault(struct store *s);
+const char *store_fault_name(enum store_fault fault); /* "full", "read_only", "busy", "broken" */
 /** store_epoch() - The present epoch; it outlives restarts. */
 int64_t store_epoch(struct store *s);
 
@@ -102,6 +115,14 @@ int store_agent_revoke(struct store *s, const char *ns, const char *name, int64_
  * one will; IDENTITY_NEVER. */
 int store_expire(struct store *s, int64_t now_s, int64_t *ret_next_s) MUST_USE;
 
+/** store_tree_count() - How many tokens all agents that descend from @name's root, the root too,
+ * have handed out since @since_s. -EIO. */
+int64_t store_tree_count(struct store *s, const char *ns, const char *name,
+                         int64_t since_s) MUST_USE;
+/** store_tidy() - Forget what nobody can ask for any more: idempotency keys of yesterday, tokens
+ * that ended long ago. */
+int store_tidy(struct store *s, int64_t now_s) MUST_USE;
+
 /** store_count() - How many agents have this phase. */
 int64_t store_count(struct store *s, enum identity_phase phase);
 
@@ -115,10 +136,15 @@ int store_gateway_put(struct store *s, const struct store_gateway *g) MUST_USE;
 int store_gateway_get(struct store *s, struct store_gateway *ret) MUST_USE;
 
 /* Requests that were carried out, by idempotency key. */
-/** store_request_find() - 0: found, hash given; -ENOENT: new. */
-int store_request_find(struct store *s, const char *who, const char *key,
-                       uint8_t ret_hash[static HASH_LEN]) MUST_USE;
-int store_request_add(struct store *s, const char *who, const char *key,
-                      const uint8_t hash[static HASH_LEN], int64_t now_s) MUST_USE;
+struct store_request {
+    uint8_t hash[HASH_LEN]; /* of route and body */
+    unsigned status;        /* 0: from a time when answers were not kept */
+    struct buf answer;      /* sealed; set up by the caller */
+};
+/** store_request_find() - 0: found; -ENOENT: new. */
+int store_request_find(struct store *s, const char *who, const uint8_t key[static HASH_LEN],
+                       struct store_request *ret) MUST_USE;
+int store_request_add(struct store *s, const char *who, const uint8_t key[static HASH_LEN],
+                      const struct store_request *r, int64_t now_s) MUST_USE;
 
 #endif

@@ -9,9 +9,8 @@
 
 #include "control/store_sql.h"
 
-#define POOL_FIRST     0x0a640002u /* 10.100.0.2; .1 is the gateway's own */
-#define POOL_LAST      0x0a64fffeu /* 10.100.255.254 */
-#define REQUEST_KEEP_S 86400       /* idempotency keys are remembered for a day */
+#define POOL_FIRST 0x0a640002u /* 10.100.0.2; .1 is the gateway's own */
+#define POOL_LAST  0x0a64fffeu /* 10.100.255.254 */
 
 void store_agent_done(struct store_agent *a)
 {
@@ -340,12 +339,27 @@ int store_expire(struct store *s, int64_t now_s, int64_t *ret_next_s)
         count = sql_finish(s, st);
     if (count > 0 && (err = store_raise_epoch(s)) < 0)
         count = err;
-    if (count >= 0 && sql_query(s, &st, "DELETE FROM requests WHERE created_s < ?1", "i",
-                                now_s - REQUEST_KEEP_S) == 0)
-        (void)sql_finish(s, st);
     *ret_next_s =
         sql_number(s, "SELECT min(expires_s) FROM agents WHERE phase = 'Active'", IDENTITY_NEVER);
     return sql_end(s, own, count);
+}
+
+int64_t store_tree_count(struct store *s, const char *ns, const char *name, int64_t since_s)
+{
+    sqlite3_stmt *st;
+    int64_t count = -EIO;
+
+    if (sql_query(s, &st,
+                  WITH_ANCESTORS ", tree(id) AS (SELECT id FROM line WHERE parent_id IS NULL UNION"
+                                 " SELECT a.id FROM agents a JOIN tree t ON a.parent_id = t.id)"
+                                 " SELECT count(*) FROM tokens WHERE parent_id IN tree"
+                                 " AND created_s > ?3",
+                  "ssi", ns, name, since_s) < 0)
+        return -EIO;
+    if (sql_step(st) > 0)
+        count = sqlite3_column_int64(st, 0);
+    (void)sqlite3_finalize(st);
+    return count;
 }
 
 int64_t store_count(struct store *s, enum identity_phase phase)

@@ -25,6 +25,11 @@ static int bind_all(sqlite3_stmt *st, const char *kinds, va_list args)
         case 's':
             rc = sqlite3_bind_text(st, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
             break;
+        case 'b':
+            blob = va_arg(args, const struct bytes *);
+            rc = sqlite3_bind_blob64(st, i + 1, ((const struct bytes *)blob)->data,
+                                     ((const struct bytes *)blob)->len, SQLITE_TRANSIENT);
+            break;
         default: /* 'h': 32 bytes, or NULL */
             blob = va_arg(args, const void *);
             rc = sqlite3_bind_blob(st, i + 1, blob, blob != NULL ? 32 : 0, SQLITE_TRANSIENT);

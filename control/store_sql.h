@@ -20,7 +20,8 @@ struct store {
 
 /* Statements (store_sql.c). */
 
-/** sql_query() - Prepare @sql and bind values: 'i' int64_t, 's' text, 'h' 32 bytes or NULL. The
+/** sql_query() - Prepare @sql and bind values: 'i' int64_t, 's' text, 'h' 32 bytes or NULL,
+ * 'b' const struct bytes *. The
  * statement is the caller's to finalise. */
 int sql_query(struct store *s, sqlite3_stmt **ret, const char *sql, const char *kinds,
               ...) MUST_USE;

@@ -120,6 +120,8 @@ void system_metrics(struct call *call)
         {"{status=\"blocked\"}", n->tools_blocked},
     };
 
+    char labels[32];
+
     write_metric(call, "build_info", "gauge", "Version of this program.");
     buf_printf(&call->data, "lattice_build_info{version=\"%s\"} 1\n", LATTICE_VERSION);
     write_agents(call);
@@ -130,6 +132,13 @@ void system_metrics(struct call *call)
     for (unsigned i = 0; i < ARRAY_COUNT(totals); i++) {
         write_metric(call, totals[i].name, "counter", totals[i].help);
         write_value(call, totals[i].name, "", totals[i].value);
+    }
+    write_metric(call, "store_faults_total", "counter",
+                 "Requests refused because the database could not work, by cause.");
+    for (int i = STORE_FULL; i < STORE_FAULTS; i++) {
+        (void)snprintf(labels, sizeof(labels), "{cause=\"%s\"}",
+                       store_fault_name((enum store_fault)i));
+        write_value(call, "store_faults_total", labels, n->store_faults[i]);
     }
     if (call->c->bus != NULL)
         write_bus(call);

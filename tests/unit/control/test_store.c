@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "control/store_sql.h"
 #include "tests/support/suite.h"
 
 #define NOW 1000000
@@ -245,6 +246,113 @@ START_TEST(reopening_keeps_everything)
 }
 END_TEST
 
+/* Goal: a full disk, a database that may not be written and a held lock are told apart, and nothing
+ * is half there afterwards. Method: a limit on the file's pages, query_only, and a second
+ * connection that writes. */
+START_TEST(faults_are_told_apart)
+{
+    char dir[] = "/tmp/lattice-store-XXXXXX";
+    char path[64], command[128];
+    struct store *s = NULL;
+    struct store *other = NULL;
+    unsigned n = 1;
+    int err = 0;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    (void)snprintf(path, sizeof(path), "%s/db", dir);
+    ck_assert_int_eq(store_open(path, &s, NULL), 0);
+    ck_assert_int_eq(put(s, "a", "", NOW + 10, 1), 0);
+    ck_assert_int_eq(store_fault(s), STORE_FINE);
+    ck_assert_int_eq(sql_exec(s, "PRAGMA max_page_count = 1"), 0); /* as many as there are */
+    while (err == 0 && n < 1000) {
+        (void)snprintf(command, sizeof(command), "full-%u", n);
+        ck_assert_int_eq(store_begin(s), 0);
+        err = put(s, command, "", NOW + 10, ++n);
+        if (err == 0)
+            err = store_commit(s);
+    }
+    ck_assert_int_lt(err, 0);
+    ck_assert_int_eq(store_fault(s), STORE_FULL);
+    ck_assert_str_eq(store_fault_name(STORE_FULL), "full");
+    store_rollback(s);
+    ck_assert_int_eq(store_count(s, IDENTITY_ACTIVE), (int64_t)n - 1);
+    ck_assert_int_eq(sql_exec(s, "PRAGMA max_page_count = 1073741823; PRAGMA query_only = 1"), 0);
+    ck_assert_int_lt(put(s, "b", "", NOW + 10, 5000), 0);
+    ck_assert_int_eq(store_fault(s), STORE_READ_ONLY);
+    ck_assert_int_eq(sql_exec(s, "PRAGMA query_only = 0"), 0);
+    ck_assert_int_eq(store_open(path, &other, NULL), 0);
+    ck_assert_int_eq(store_begin(other), 0);
+    ck_assert_int_lt(store_begin(s), 0);
+    ck_assert_int_eq(store_fault(s), STORE_BUSY);
+    store_rollback(other);
+    ck_assert_int_eq(put(s, "b", "", NOW + 10, 5000), 0);
+    ck_assert_int_eq(store_fault(s), STORE_FINE);
+    store_close(other);
+    store_close(s);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
+/* Goal: whatever the branch, a family's delegations count together, and another family's do not. */
+START_TEST(delegations_of_a_family_are_counted)
+{
+    struct store *s = open_memory();
+    struct store_token t;
+
+    ck_assert_int_eq(put(s, "root", "", NOW + 100, 1), 0);
+    ck_assert_int_eq(put(s, "left", "root", NOW + 100, 2), 0);
+    ck_assert_int_eq(put(s, "right", "root", NOW + 100, 3), 0);
+    ck_assert_int_eq(put(s, "stranger", "", NOW + 100, 4), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        make_token(&t, 10 + i, NOW + 50);
+        (void)snprintf(t.grant.parent, sizeof(t.grant.parent), "%s", i == 2 ? "stranger" : "left");
+        ck_assert_int_eq(store_token_add(s, &t), 0);
+        store_token_done(&t);
+    }
+    ck_assert_int_eq(store_tree_count(s, "team", "root", NOW - 1), 2);
+    ck_assert_int_eq(store_tree_count(s, "team", "right", NOW - 1), 2);
+    ck_assert_int_eq(store_tree_count(s, "team", "stranger", NOW - 1), 1);
+    ck_assert_int_eq(store_tree_count(s, "team", "root", NOW), 0);
+    store_close(s);
+}
+END_TEST
+
+/* Goal: tidying takes what ended long ago, and nothing younger. */
+START_TEST(tidying_keeps_what_is_young)
+{
+    struct store *s = open_memory();
+    struct store_request r = {.status = 201, .hash = {9}};
+    struct store_request got = {.status = 0};
+    struct store_token t;
+    uint8_t key[HASH_LEN] = {7};
+
+    buf_init(&r.answer, 16);
+    buf_init(&got.answer, 16);
+    buf_add(&r.answer, "a\0b", 3);
+    ck_assert_int_eq(store_request_add(s, "admin", key, &r, NOW), 0);
+    ck_assert_int_eq(store_request_add(s, "admin", key, &r, NOW), -EEXIST);
+    make_token(&t, 1, NOW + 10);
+    ck_assert_int_eq(store_token_add(s, &t), 0);
+    ck_assert_int_eq(store_tidy(s, NOW + 86400), 0);
+    ck_assert_int_eq(store_request_find(s, "else", key, &got), -ENOENT);
+    ck_assert_int_eq(store_request_find(s, "admin", key, &got), 0);
+    ck_assert_uint_eq(got.status, 201);
+    ck_assert_uint_eq(got.answer.len, 3);
+    ck_assert_int_eq(store_tidy(s, NOW + 86401), 0);
+    ck_assert_int_eq(store_request_find(s, "admin", key, &got), -ENOENT);
+    ck_assert_int_eq(store_tidy(s, NOW + 10 + 30 * 86400), 0);
+    ck_assert_int_eq(store_token_remove(s, t.id), 0);
+    ck_assert_int_eq(store_token_add(s, &t), 0);
+    ck_assert_int_eq(store_tidy(s, NOW + 11 + 30 * 86400), 0);
+    ck_assert_int_eq(store_token_remove(s, t.id), -ENOENT);
+    store_token_done(&t);
+    buf_done(&r.answer);
+    buf_done(&got.answer);
+    store_close(s);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_TEST(token_is_taken_once),
     SUITE_TEST(token_taking_rolls_back),
@@ -253,6 +361,9 @@ static const struct suite_test tests[] = {
     SUITE_TEST(revoke_takes_the_subtree),
     SUITE_TEST(expire_marks_what_is_over),
     SUITE_TEST(reopening_keeps_everything),
+    SUITE_TEST(faults_are_told_apart),
+    SUITE_TEST(delegations_of_a_family_are_counted),
+    SUITE_TEST(tidying_keeps_what_is_young),
 };
 
 SUITE_MAIN("control/store", tests)

@@ -204,6 +204,8 @@ static int fork_auditor(struct audit *a, const struct audit_config *config, stru
     if (a->pid == 0) {
         const struct auditor_config theirs = {.path = config->path,
                                               .identity = config->identity,
+                                              .parent_id = config->parent_id,
+                                              .namespace_id = config->namespace_id,
                                               .trace_id = a->trace_id,
                                               .root_span = a->root_span,
                                               .parent_span_id = config->parent_span_id,

@@ -47,6 +47,8 @@ struct audit_stream {
 struct audit_config {
     const char *path;           /* log file, created 0600; its directories are created 0700 */
     const char *identity;       /* the sandbox's or gateway's name, in each record */
+    const char *parent_id;      /* its parent agent, in each record; NULL: none */
+    const char *namespace_id;   /* its namespace, in each record; NULL: none */
     const char *trace_id;       /* the trace that everything belongs to; NULL: a new one */
     const char *parent_span_id; /* the span that caused the sandbox; NULL: none */
     bool echo_json;             /* also write each record to standard error (--json) */
@@ -359,6 +361,12 @@ int audit_store_flows(struct audit_store *s, const struct audit_filter *f,
 /** audit_store_children() - Calls @agent once for each agent whose parent is @parent. */
 int audit_store_children(struct audit_store *s, const char *parent,
                          int (*agent)(void *self, const char *agent), void *self) MUST_USE;
+
+/** audit_store_session() - The latest session of @agent: its trace, and the sandbox's span. Errors:
+ * -ENOENT. */
+int audit_store_session(struct audit_store *s, const char *agent,
+                        char ret_trace[static AUDIT_TRACE_CAP],
+                        char ret_span[static AUDIT_SPAN_CAP]) MUST_USE;
 
 /** Rows as JSON objects with the names of docs/audit.md (camelCase). */
 struct json_out;

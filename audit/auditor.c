@@ -68,6 +68,20 @@ static void tell(const struct auditor_config *config, enum auditor_news news, in
     (void)!write(config->status_fd, &status, sizeof(status));
 }
 
+/** What is about nobody else is about the configured agent. */
+static struct audit_record of_config(const struct auditor_config *config,
+                                     const struct audit_record *r)
+{
+    struct audit_record own = *r;
+
+    own.identity = config->identity;
+    if (own.parent_id == NULL)
+        own.parent_id = config->parent_id;
+    if (own.namespace_id == NULL)
+        own.namespace_id = config->namespace_id;
+    return own;
+}
+
 static void add_line(struct auditor *a, const struct audit_record *r)
 {
     struct audit_record whole = *r;
@@ -75,7 +89,7 @@ static void add_line(struct auditor *a, const struct audit_record *r)
     size_t from = a->lines.len;
 
     if (whole.identity == NULL)
-        whole.identity = a->config->identity;
+        whole = of_config(a->config, &whole);
     if (whole.trace_id == NULL)
         whole.trace_id = a->config->trace_id;
     if (r->kind == AUDIT_START || r->kind == AUDIT_STOP) {

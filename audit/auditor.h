@@ -44,6 +44,8 @@ struct auditor_status {
 struct auditor_config {
     const char *path;
     const char *identity;
+    const char *parent_id;    /* may be NULL */
+    const char *namespace_id; /* may be NULL */
     const char *trace_id;
     const char *root_span;
     const char *parent_span_id; /* of the root span; may be NULL */

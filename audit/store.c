@@ -17,39 +17,13 @@
 
 #include "audit/outbox.h"
 #include "audit/record.h"
+#include "audit/store_schema.h"
 #include "base/json_out.h"
 #include "base/own.h"
 
 #define LOAD_BUNDLE  2000u /* records in one transaction */
 #define BUSY_MS      5000
 #define ROWS_DEFAULT 50u
-
-/* Migrations: entry i leads from user_version i to i + 1. Never change one that was released. */
-static const char *const migrations[] = {
-    "CREATE TABLE spans("
-    " trace_id TEXT NOT NULL, span_id TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,"
-    " parent_span_id TEXT, agent TEXT NOT NULL, parent TEXT, namespace TEXT, tool TEXT NOT NULL,"
-    " status TEXT NOT NULL, error TEXT, reason TEXT, rule TEXT, mode TEXT, exe TEXT, arguments "
-    "TEXT,"
-    " detail TEXT, started_ns INTEGER NOT NULL, duration_ns INTEGER, pid INTEGER, exit_status "
-    "INTEGER,"
-    " is_ended INTEGER NOT NULL, PRIMARY KEY(trace_id, span_id)) STRICT;"
-    "CREATE INDEX spans_by_start ON spans(started_ns, span_id);"
-    "CREATE INDEX spans_by_agent ON spans(agent, started_ns);"
-    "CREATE INDEX spans_by_parent ON spans(parent) WHERE parent IS NOT NULL;"
-    "CREATE TABLE flows("
-    " id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, span_id TEXT, agent TEXT NOT NULL,"
-    " is_decision INTEGER NOT NULL, time_ns INTEGER NOT NULL, duration_ns INTEGER, direction TEXT,"
-    " protocol TEXT, src_ip TEXT, src_port INTEGER, dst_ip TEXT, dst_port INTEGER, name TEXT,"
-    " verdict TEXT NOT NULL, would_deny INTEGER NOT NULL, rule TEXT, reason TEXT, mode TEXT, "
-    "carrier TEXT,"
-    " peer TEXT, error TEXT, exe TEXT, pid INTEGER, bytes_out INTEGER, bytes_in INTEGER) STRICT;"
-    "CREATE INDEX flows_by_trace ON flows(trace_id, time_ns);"
-    "CREATE INDEX flows_by_time ON flows(time_ns, id);"
-    "CREATE INDEX flows_by_agent ON flows(agent, time_ns);"
-    "CREATE TABLE sources(path TEXT PRIMARY KEY, device INTEGER NOT NULL, inode INTEGER NOT NULL,"
-    " offset INTEGER NOT NULL) STRICT;",
-};
 
 enum statement {
     PUT_SPAN,
@@ -66,49 +40,32 @@ enum statement {
     LIST_FLOWS_OF_TRACE, /* in this order: which_list() */
     LIST_FLOWS_OF_AGENT,
     LIST_CHILDREN,
+    GET_SESSION,
     STATEMENTS
 };
 
-/* Filters: ?1 trace, ?2 agent, ?3 verdict, ?4 from, ?5 to, ?6 before time, ?7 before id, ?8 limit.
- * Each is NULL or 0 when it does not matter. */
-#define PAGE(time, id)                                                                             \
-    " AND (?4 = 0 OR " time " >= ?4) AND (?5 = 0 OR " time " < ?5)"                                \
-    " AND (?6 = 0 OR (" time ", " id ") < (?6, coalesce(?7, '')))"
+/* Filters: ?1 trace, ?2 agent, ?3 verdict, each NULL when it does not matter; ?4 from; ?5 and ?6:
+ * the row before which the page ends. Times always have a value, so that an index can be used: a
+ * page costs as much as its rows, wherever it lies. ?7 limit. */
+#define PAGE(time, id) " AND " time " >= ?4 AND (" time ", " id ") < (?5, ?6)"
 
 /* The lists, with the condition that an index answers. */
 #define TRACES(where)                                                                              \
-    "WITH t AS (SELECT trace_id, min(started_ns) AS started FROM spans WHERE " where               \
-    " AND ?3 IS NULL GROUP BY trace_id HAVING true" PAGE(                                          \
-        "started",                                                                                 \
-        "trace_id") " ORDER BY started DESC, trace_id DESC LIMIT ?8) SELECT t.trace_id, "          \
-                    "first.agent,"                                                                 \
-                    " first.parent, t.started, (SELECT max(started_ns + coalesce(duration_ns, 0))" \
-                    " FROM spans s WHERE s.trace_id = t.trace_id), (SELECT count(*) FROM spans s"  \
-                    " WHERE s.trace_id = t.trace_id), (SELECT count(*) FROM spans s WHERE "        \
-                    "s.trace_id"                                                                   \
-                    " = t.trace_id AND s.status <> 'ok'), (SELECT count(*) FROM flows f WHERE"     \
-                    " f.trace_id = t.trace_id AND NOT f.is_decision), (SELECT count(*) FROM "      \
-                    "flows f"                                                                      \
-                    " WHERE f.trace_id = t.trace_id AND f.verdict = 'drop'), (SELECT"              \
-                    " coalesce(sum(bytes_out), 0) FROM flows f WHERE f.trace_id = t.trace_id),"    \
-                    " (SELECT coalesce(sum(bytes_in), 0) FROM flows f WHERE f.trace_id = "         \
-                    "t.trace_id)"                                                                  \
-                    " FROM t LEFT JOIN spans first ON first.rowid = (SELECT rowid FROM spans s "   \
-                    "WHERE"                                                                        \
-                    " s.trace_id = t.trace_id ORDER BY started_ns, span_id LIMIT 1) ORDER BY"      \
-                    " t.started DESC, t.trace_id DESC"
+    "SELECT trace_id, agent, parent, started_ns, ended_ns, spans, failed, flows, dropped, "        \
+    "bytes_out, bytes_in FROM traces WHERE " where " AND ?3 IS NULL AND spans > 0" PAGE(           \
+        "started_ns", "trace_id") " ORDER BY started_ns DESC, trace_id DESC LIMIT ?7"
 #define SPANS(where)                                                                               \
     "SELECT id, kind, trace_id, span_id, parent_span_id, agent, parent, namespace,"                \
     " tool, status, error, reason, rule, mode, exe, arguments, detail, started_ns,"                \
     " coalesce(duration_ns, -1), pid, exit_status FROM spans WHERE " where                         \
     " AND (?3 IS NULL OR status = ?3)" PAGE(                                                       \
-        "started_ns", "span_id") " ORDER BY started_ns DESC, span_id DESC LIMIT ?8"
+        "started_ns", "span_id") " ORDER BY started_ns DESC, span_id DESC LIMIT ?7"
 #define FLOWS(where)                                                                               \
     "SELECT id, trace_id, span_id, agent, is_decision, direction, protocol, src_ip,"               \
     " dst_ip, name, verdict, rule, reason, mode, carrier, peer, error, exe,"                       \
     " would_deny, src_port, dst_port, pid, time_ns, coalesce(duration_ns, -1),"                    \
     " bytes_out, bytes_in FROM flows WHERE " where " AND (?3 IS NULL OR verdict = ?3)" PAGE(       \
-        "time_ns", "id") " ORDER BY time_ns DESC, id DESC LIMIT ?8"
+        "time_ns", "id") " ORDER BY time_ns DESC, id DESC LIMIT ?7"
 
 static const char *const sql[STATEMENTS] = {
     [PUT_SPAN] =
@@ -144,14 +101,18 @@ static const char *const sql[STATEMENTS] = {
     [PUT_SOURCE] = "INSERT INTO sources(path, device, inode, offset) VALUES(?1,?2,?3,?4)"
                    " ON CONFLICT(path) DO UPDATE SET device = ?2, inode = ?3, offset = ?4",
     [LIST_TRACES] = TRACES("true"),
-    [LIST_TRACES_OF_TRACE] = TRACES("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
-    [LIST_TRACES_OF_AGENT] = TRACES("trace_id IN (SELECT trace_id FROM spans WHERE agent = ?2)"),
+    [LIST_TRACES_OF_TRACE] = TRACES("trace_id = ?1 AND (?2 IS NULL OR trace_id IN (SELECT"
+                                    " trace_id FROM trace_agents WHERE agent = ?2))"),
+    [LIST_TRACES_OF_AGENT] = TRACES("trace_id IN (SELECT trace_id FROM trace_agents WHERE"
+                                    " agent = ?2)"),
     [LIST_SPANS] = SPANS("true"),
     [LIST_SPANS_OF_TRACE] = SPANS("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
     [LIST_SPANS_OF_AGENT] = SPANS("agent = ?2"),
     [LIST_FLOWS] = FLOWS("true"),
     [LIST_FLOWS_OF_TRACE] = FLOWS("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
     [LIST_FLOWS_OF_AGENT] = FLOWS("agent = ?2"),
+    [GET_SESSION] = "SELECT trace_id, span_id FROM spans WHERE agent = ?1 AND kind = 'sandbox'"
+                    " ORDER BY started_ns DESC LIMIT 1",
     [LIST_CHILDREN] = "SELECT DISTINCT agent FROM spans WHERE parent = ?1 ORDER BY agent",
 };
 
@@ -208,7 +169,7 @@ static int read_version(struct audit_store *s, int *ret)
 
 static int migrate_locked(struct audit_store *s, struct why *why)
 {
-    const int latest = (int)ARRAY_COUNT(migrations);
+    const int latest = STORE_MIGRATIONS;
     char set[48];
     int version = 0;
     int err = read_version(s, &version);
@@ -220,7 +181,7 @@ static int migrate_locked(struct audit_store *s, struct why *why)
                        "the database was made by a newer lattice (schema %d, we know %d)", version,
                        latest);
     for (int i = version; err == 0 && i < latest; i++)
-        err = run(s, migrations[i]);
+        err = run(s, store_migrations[i]);
     (void)snprintf(set, sizeof(set), "PRAGMA user_version = %d", latest);
     return err < 0 ? err : run(s, set);
 }
@@ -576,6 +537,16 @@ static enum statement which_list(enum statement all, const struct audit_filter *
     return (enum statement)((int)all + (f->trace_id != NULL ? 1 : f->agent != NULL ? 2 : 0));
 }
 
+/** A page ends before the cursor or the end of the time asked for, whichever comes first. */
+static void bind_end(sqlite3_stmt *q, const struct audit_filter *f)
+{
+    int64_t to_ns = f->to_ns != 0 ? f->to_ns : INT64_MAX;
+    bool is_cursor = f->before_ns != 0 && f->before_ns < to_ns;
+
+    bind_number(q, 5, is_cursor ? f->before_ns : to_ns, true);
+    bind_text(q, 6, is_cursor && f->before_id != NULL ? f->before_id : "");
+}
+
 static sqlite3_stmt *begin_list(struct audit_store *s, enum statement which,
                                 const struct audit_filter *f)
 {
@@ -587,10 +558,8 @@ static sqlite3_stmt *begin_list(struct audit_store *s, enum statement which,
     bind_text(q, 2, f->agent);
     bind_text(q, 3, f->verdict);
     bind_number(q, 4, f->from_ns, true);
-    bind_number(q, 5, f->to_ns, true);
-    bind_number(q, 6, f->before_ns, true);
-    bind_text(q, 7, f->before_id);
-    bind_number(q, 8,
+    bind_end(q, f);
+    bind_number(q, 7,
                 f->limit == 0               ? ROWS_DEFAULT
                 : f->limit < AUDIT_ROWS_MAX ? f->limit
                                             : AUDIT_ROWS_MAX,
@@ -739,5 +708,26 @@ int audit_store_children(struct audit_store *s, const char *parent,
     bind_text(q, 1, parent);
     while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0)
         err = agent(self, text_at(q, 0));
+    return end_list(q, rc, err);
+}
+
+int audit_store_session(struct audit_store *s, const char *agent,
+                        char ret_trace[static AUDIT_TRACE_CAP],
+                        char ret_span[static AUDIT_SPAN_CAP])
+{
+    sqlite3_stmt *q = statement(s, GET_SESSION);
+    int err = -ENOENT;
+    int rc;
+
+    if (q == NULL)
+        return -EIO;
+    bind_text(q, 1, agent);
+    rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 0) < (int)AUDIT_TRACE_CAP &&
+        sqlite3_column_bytes(q, 1) < (int)AUDIT_SPAN_CAP) {
+        (void)snprintf(ret_trace, AUDIT_TRACE_CAP, "%s", text_at(q, 0));
+        (void)snprintf(ret_span, AUDIT_SPAN_CAP, "%s", text_at(q, 1));
+        err = 0;
+    }
     return end_list(q, rc, err);
 }

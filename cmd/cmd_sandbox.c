@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/wipe.h"
 #include "cmd/cli.h"
 #include "cmd/enroll_options.h"
 #include "cmd/nats_options.h"
@@ -440,11 +441,33 @@ static int enter(struct request *r, struct enroll_agent *ret_agent, struct enrol
     return err < 0 ? err : enroll_agent_ready(*ret, &enroll_wg_keys, ret_agent, why);
 }
 
+/** Where an enrolled sandbox publishes, and what its records belong to, unless the user said so. */
+static void use_records(const struct enroll_agent *a, struct sandbox_config *config,
+                        struct audit_stream *stream)
+{
+    config->namespace_id = a->identity.ns;
+    if (a->identity.parent[0] != '\0')
+        config->parent_id = a->identity.parent;
+    if (config->trace_id == NULL && a->trace_id[0] != '\0') {
+        config->trace_id = a->trace_id;
+        config->parent_span_id = a->parent_span_id[0] != '\0' ? a->parent_span_id : NULL;
+    }
+    if (config->stream != NULL || a->nats_url[0] == '\0')
+        return;
+    *stream = (struct audit_stream){.url = a->nats_url,
+                                    .user = a->nats_user,
+                                    .password = a->nats_password,
+                                    .inbox = a->nats_inbox,
+                                    .workspace = a->nats_workspace};
+    config->stream = stream;
+}
+
 /** Run an enrolled sandbox. @wg: filled in here. */
 static int run_enrolled(struct request *r, struct sandbox_config *config, struct wg_conf *wg,
                         struct why *why)
 {
     struct enroll_agent *agent = calloc(1, sizeof(*agent));
+    struct audit_stream stream;
     struct enroll *enroll = NULL;
     struct policy *policy = NULL;
     int status = SANDBOX_EXIT_FAILED;
@@ -454,11 +477,14 @@ static int run_enrolled(struct request *r, struct sandbox_config *config, struct
     if (err == 0)
         err = use_identity(r, agent, config, wg, &policy, why);
     config->enroll = enroll;
+    if (err == 0) {
+        use_records(agent, config, &stream);
+        wipe(agent->private_key, sizeof(agent->private_key)); /* the tunnel has it */
+        status = sandbox_run(config, why);
+    }
     if (agent != NULL)
         enroll_agent_done(agent);
     free(agent);
-    if (err == 0)
-        status = sandbox_run(config, why);
     enroll_stop(enroll);
     policy_free(policy);
     return status;

@@ -160,6 +160,22 @@ void agents_revoke(struct call *call)
     }
 }
 
+/** A delegated agent belongs into its parent's latest trace. */
+static void write_trace(struct call *call)
+{
+    const char *parent = call->agent.identity.parent;
+    char trace[AUDIT_TRACE_CAP];
+    char span[AUDIT_SPAN_CAP];
+
+    if (parent[0] == '\0' || audit_store_session(call->c->traces, parent, trace, span) < 0)
+        return;
+    json_key(&call->j, "trace");
+    json_open_object(&call->j);
+    json_put_str(&call->j, "traceId", trace);
+    json_put_str(&call->j, "parentSpanId", span);
+    json_close_object(&call->j);
+}
+
 /** An agent's own document, as long as it lives. */
 static void write_self(struct call *call)
 {
@@ -173,6 +189,8 @@ static void write_self(struct call *call)
     network_rules(call->c, &call->agent.identity); /* what policies say, too */
     call_agent(call, &call->agent);
     call_gateway(call);
+    call_nats(call, &call->agent);
+    write_trace(call);
     json_close_object(&call->j);
     call_data(call, 200);
 }

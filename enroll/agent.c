@@ -172,6 +172,16 @@ static bool read_gateway(const struct json *data, uint8_t ret_key[static 32], st
            endpoint_parse(bytes_of_str(endpoint), ret) == 0;
 }
 
+static void tell_member(struct json_out *j, const struct json *data, const char *name)
+{
+    const struct json *member = json_get(data, name);
+
+    if (member == NULL)
+        return;
+    json_key(j, name);
+    json_raw(j, json_text(member));
+}
+
 /** Tell the owner all that it needs to begin. */
 static int tell_ready(struct follower *f, const struct json *data)
 {
@@ -192,6 +202,8 @@ static int tell_ready(struct follower *f, const struct json *data)
     json_raw(&j, json_text(json_get(data, "gateway")));
     json_key(&j, "agent");
     json_raw(&j, json_text(json_get(data, "agent")));
+    tell_member(&j, data, "nats");
+    tell_member(&j, data, "trace");
     json_close_object(&j);
     err = buf_error(&text);
     if (err == 0)
@@ -371,6 +383,33 @@ int enroll_agent_start(const struct enroll_agent_config *config, struct enroll *
     return process_start("lattice-follow", run, (void *)(uintptr_t)config, ret, why);
 }
 
+/** A member that may be missing, or too long to be right: then it is empty. */
+static void read_text(const struct json *object, const char *name, char ret[static ENROLL_TEXT_CAP])
+{
+    const char *text = "";
+
+    if (json_read_str(json_get(object, name), &text) < 0 || strlen(text) >= ENROLL_TEXT_CAP)
+        text = "";
+    (void)snprintf(ret, ENROLL_TEXT_CAP, "%s", text);
+}
+
+/** Where records go, and what they belong to; a sandbox can do without both. */
+static void read_records(const struct json *root, struct enroll_agent *ret)
+{
+    const struct json *nats = json_get(root, "nats");
+    const struct json *trace = json_get(root, "trace");
+
+    read_text(nats, "user", ret->nats_user);
+    read_text(nats, "password", ret->nats_password);
+    read_text(nats, "inbox", ret->nats_inbox);
+    read_text(nats, "workspace", ret->nats_workspace);
+    read_text(nats, "url", ret->nats_url);
+    if (ret->nats_user[0] == '\0' || ret->nats_password[0] == '\0' || ret->nats_inbox[0] == '\0')
+        ret->nats_url[0] = '\0';
+    read_text(trace, "traceId", ret->trace_id);
+    read_text(trace, "parentSpanId", ret->parent_span_id);
+}
+
 static int read_ready(struct bytes text, const struct enroll_keys *keys, struct enroll_agent *ret,
                       struct why *why)
 {
@@ -388,6 +427,7 @@ static int read_ready(struct bytes text, const struct enroll_keys *keys, struct 
         !read_gateway(json_root(doc), ret->gateway_key, &ret->gateway))
         err = why_set(why, -EBADMSG, "latticed's answer cannot be read");
     if (err == 0) {
+        read_records(json_root(doc), ret);
         (void)snprintf(ret->token_file, sizeof(ret->token_file), "%s", path);
         err = enroll_identity_parse(json_text(json_get(json_root(doc), "agent")), &ret->identity,
                                     why);
@@ -417,4 +457,5 @@ void enroll_agent_done(struct enroll_agent *a)
 {
     enroll_identity_done(&a->identity);
     wipe(a->private_key, sizeof(a->private_key));
+    wipe(a->nats_password, sizeof(a->nats_password));
 }

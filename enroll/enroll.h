@@ -105,6 +105,8 @@ int enroll_config_dir(char *ret, size_t cap, struct why *why) MUST_USE;
 int enroll_agent_start(const struct enroll_agent_config *config, struct enroll **ret,
                        struct why *why) MUST_USE;
 
+#define ENROLL_TEXT_CAP 192u
+
 /** What a sandbox needs to begin. */
 struct enroll_agent {
     uint8_t private_key[32];
@@ -112,6 +114,13 @@ struct enroll_agent {
     struct endpoint gateway;
     struct enroll_identity identity;
     char token_file[ENROLL_PATH_CAP]; /* holds the agent's JWT, replaced at each renewal */
+    char nats_url[ENROLL_TEXT_CAP];   /* where records are published; "": nowhere */
+    char nats_user[ENROLL_TEXT_CAP];
+    char nats_password[ENROLL_TEXT_CAP];
+    char nats_inbox[ENROLL_TEXT_CAP];
+    char nats_workspace[ENROLL_TEXT_CAP];
+    char trace_id[ENROLL_TEXT_CAP]; /* the parent's trace; "": none */
+    char parent_span_id[ENROLL_TEXT_CAP];
 };
 void enroll_agent_done(struct enroll_agent *a);
 /** enroll_agent_ready() - Wait (bounded) until the follower has enrolled. Errors: with @why. */

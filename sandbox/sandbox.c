@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/selfjail.h"
+#include "base/wipe.h"
 #include "sandbox/dispatch.h"
 #include "sandbox/followed.h"
 #include "sandbox/judge.h"
@@ -373,12 +374,21 @@ static int record_session(struct session *s, enum audit_kind kind, int status)
     return audit_emit(s->audit, &record);
 }
 
+/** The auditor has its own copy; neither we nor the agent's processes are to keep one. */
+static void forget(const char *secret)
+{
+    if (secret != NULL)
+        wipe((char *)(uintptr_t)secret, strlen(secret));
+}
+
 static int start_audit(struct run *r)
 {
     struct session *s = &r->session;
     const struct audit_config config = {
         .path = s->config->audit_log,
         .identity = s->config->name,
+        .parent_id = s->config->parent_id,
+        .namespace_id = s->config->namespace_id,
         .trace_id = s->config->trace_id,
         .parent_span_id = s->config->parent_span_id,
         .echo_json = s->config->json,
@@ -386,6 +396,8 @@ static int start_audit(struct run *r)
     };
     int err = audit_start(&config, &s->audit, r->why);
 
+    if (s->config->stream != NULL)
+        forget(s->config->stream->password);
     if (err < 0)
         return err;
     err = record_session(s, AUDIT_START, 0);

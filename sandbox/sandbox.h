@@ -26,9 +26,12 @@ struct sandbox_config {
     const struct wg_conf *wg;   /* NETSTACK_TUNNEL */
     struct policy *policy;      /* borrowed; an enrolled sandbox's is replaced as latticed says */
     const char *audit_log;      /* path */
+    const char *parent_id;      /* parent agent, for the records; NULL: none */
+    const char *namespace_id;   /* … and the agent's namespace */
     const char *trace_id;       /* the starter's trace; NULL: a new one */
     const char *parent_span_id; /* the starter's span that caused this; NULL: none */
-    const struct audit_stream *stream; /* where records are published, too; NULL: nowhere */
+    const struct audit_stream *stream; /* where records are published, too; NULL: nowhere. Its
+                                        * password is wiped as soon as the auditor has it */
     int cause_fd; /* borrowed, non-blocking; 0: none. The starter writes here on whose behalf its
                      server works from now on: a span id and a newline, or a newline for nobody's */
     bool verbose;

@@ -50,6 +50,7 @@ enum {
     OPT_NATS_CREDS,
     OPT_NATS_CA,
     OPT_NATS_WORKSPACE,
+    OPT_ISOLATE,
     OPT_VERBOSE,
     OPT_JSON,
     OPT_COUNT,
@@ -92,6 +93,9 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
     [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
     [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
+    [OPT_ISOLATE] = {"isolate", "HOW",
+                     "Namespaces as further walls: none (default), auto (where the host grants\n"
+                     "them), full (or do not start)."},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
     [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
 };
@@ -125,6 +129,7 @@ struct request {
     const char *parent_span;
     int cause_fd; /* 0: none */
     struct nats_options nats;
+    enum sandbox_isolation isolation;
     bool is_direct;
     bool is_offline;
     bool is_enforce;
@@ -235,6 +240,21 @@ static int take_audit_option(struct request *r, int option, const char *value)
     return 0;
 }
 
+static int take_isolation(struct request *r, const char *value)
+{
+    static const char *const names[] = {[SANDBOX_ISOLATE_NONE] = "none",
+                                        [SANDBOX_ISOLATE_AUTO] = "auto",
+                                        [SANDBOX_ISOLATE_FULL] = "full"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(value, names[i]) == 0) {
+            r->isolation = (enum sandbox_isolation)i;
+            return 0;
+        }
+    }
+    return cli_usage_error(&command, "--isolate '%s': none, auto or full, expected", value);
+}
+
 /** Take one option. Returns 0, or the exit status of a usage error. */
 static int take_option(struct request *r, int option, const char *value)
 {
@@ -283,6 +303,8 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_NATS_CA:
     case OPT_NATS_WORKSPACE:
         return take_audit_option(r, option, value);
+    case OPT_ISOLATE:
+        return take_isolation(r, value);
     case OPT_VERBOSE:
         r->is_verbose = true;
         return 0;
@@ -542,6 +564,7 @@ static int run(struct request *r)
     } else {
         struct sandbox_config config = {
             .name = r->name,
+            .isolation = r->isolation,
             .argv = r->argv,
             .network = r->wg_path != NULL ? NETSTACK_TUNNEL
                        : r->is_offline    ? NETSTACK_OFFLINE

@@ -187,7 +187,7 @@ static void examine_rest(struct report *r, const struct probe *p)
                                             : "sysctl kernel.yama.ptrace_scope=1"});
     add(r, p->has_user_namespace,
         &(struct saying){GROUP_AROUND, "user_namespaces", "user namespaces",
-                         "available outside; not needed, and none inside",
+                         "available: --isolate=full makes them (and network, mount, IPC) a wall",
                          "denied on this machine; not needed", STATE_NOTE, NULL});
     add(r, p->has_io_uring,
         &(struct saying){GROUP_AROUND, "io_uring", "io_uring",

@@ -72,24 +72,25 @@ static void report(enum guardian_news kind, int value)
     (void)send(REPORT_FD, &r, sizeof(r), MSG_NOSIGNAL);
 }
 
-static int report_started(pid_t agent, int listener)
+/** @fds: the listener, and perhaps the sock_diag socket of the agent's network namespace. */
+static int report_started(pid_t agent, const int *fds, unsigned count)
 {
     struct guardian_report r = {.kind = GUARDIAN_STARTED, .value = agent};
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
     } control = {0};
     struct iovec iov = {.iov_base = &r, .iov_len = sizeof(r)};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = control.bytes,
-                         .msg_controllen = sizeof(control.bytes)};
+                         .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cmsg), &listener, sizeof(int));
+    cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
     return sendmsg(REPORT_FD, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(r) ? 0 : -errno;
 }
 
@@ -126,7 +127,7 @@ static bool is_ready(int fd)
 static pid_t start_agent(const struct guardian *g, int supervisor_pidfd)
 {
     pid_t self = getpid();
-    int ready[2], agent_pidfd, listener;
+    int ready[2], agent_pidfd, given[2];
     pid_t agent;
 
     if (pipe2(ready, O_CLOEXEC) < 0)
@@ -149,10 +150,13 @@ static pid_t start_agent(const struct guardian *g, int supervisor_pidfd)
         if (p[2].revents != 0 || (p[0].revents == 0 && p[1].revents != 0))
             fail(g, "the agent ended early", -ECHILD);
     }
-    listener = g->shared->listener_fd;
-    if (report_started(agent, listener) < 0)
+    given[0] = g->shared->listener_fd;
+    given[1] = g->shared->diag_fd;
+    if (report_started(agent, given, given[1] >= 0 ? 2 : 1) < 0)
         fail(g, "sendmsg", -errno);
-    (void)close(listener);
+    (void)close(given[0]);
+    if (given[1] >= 0)
+        (void)close(given[1]);
     (void)close(ready[0]);
     (void)close(ready[1]);
     (void)close(agent_pidfd);

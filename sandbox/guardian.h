@@ -24,6 +24,7 @@ enum spawn_state {
 struct spawn_shared {
     _Atomic uint32_t state; /* enum spawn_state; a futex */
     int listener_fd;        /* valid from LISTENING on */
+    int diag_fd;            /* the same; -1: the agent has no network namespace of its own */
     unsigned walls;         /* valid from LISTENING on */
     int err;                /* agent or guardian: -errno when starting failed, with: */
     struct why why;

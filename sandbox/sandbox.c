@@ -314,6 +314,48 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer at a time then, refused one by one */
 }
 
+/** The addresses as they will be, for the agent's own view of its network namespace. */
+static struct isolate_view view_of(const struct sandbox_config *c)
+{
+    struct isolate_view v = {0};
+
+    if (c->network == NETSTACK_DIRECT) {
+        host_address(IP_V4, &v.v4);
+        host_address(IP_V6, &v.v6);
+    }
+    for (unsigned i = 0; c->network == NETSTACK_TUNNEL && i < c->wg->address_count; i++) {
+        const struct ip *ip = &c->wg->addresses[i].ip;
+        struct ip *slot = ip->family == IP_V4 ? &v.v4 : &v.v6;
+
+        if (slot->family == IP_NONE)
+            *slot = *ip;
+    }
+    return v;
+}
+
+/** Abstract names are those of a network namespace: a rule for one needs the host's. */
+static int choose_isolation(const struct sandbox_config *c, enum sandbox_isolation *ret,
+                            struct why *why)
+{
+    static const char abstract[] = "allow unix:@";
+    const char *text;
+
+    *ret = c->isolation;
+    for (unsigned i = 0; (text = policy_rule_text(c->policy, i)) != NULL; i++) {
+        if (strncmp(text, abstract, sizeof(abstract) - 1) != 0)
+            continue;
+        *ret = SANDBOX_ISOLATE_NONE;
+        if (c->isolation == SANDBOX_ISOLATE_FULL)
+            return why_set(why, -EINVAL,
+                           "the rule '%s' needs the host's network namespace: it does not go with "
+                           "--isolate=full",
+                           text);
+    }
+    if (policy_get_mode(c->policy) == POLICY_AUDIT && c->isolation == SANDBOX_ISOLATE_AUTO)
+        *ret = SANDBOX_ISOLATE_NONE;
+    return 0;
+}
+
 static int start_agent(struct run *r)
 {
     struct session *s = &r->session;
@@ -322,11 +364,15 @@ static int start_agent(struct run *r)
         .envp = environ,
         .signal_mask = &r->old_mask,
         .spare_pid = audit_pid(s->audit),
+        .view = view_of(s->config),
     };
-    int err = spawn_agent(&config, &r->agent, r->why);
+    int err = choose_isolation(s->config, &config.isolation, r->why);
 
+    if (err == 0)
+        err = spawn_agent(&config, &r->agent, r->why);
     if (err < 0)
         return err;
+    s->agent_diag_fd = r->agent.diag_fd;
     r->has_agent = true;
     raise_descriptor_limit();
     err = programs_new(s, r->agent.guardian_pid, &s->programs);
@@ -522,6 +568,7 @@ int sandbox_run(const struct sandbox_config *config, struct why *why)
     r->session.sweep_at = 256;
     r->session.rendezvous = (struct rendezvous){.listener = -1, .path_fd = -1};
     r->session.diag = (struct unix_diag){.fd = -1, .proc_unix_fd = -1};
+    r->session.agent_diag_fd = -1;
     r->signal_fd = -1;
     r->status = -1;
     r->why = why;

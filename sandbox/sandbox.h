@@ -19,8 +19,17 @@
 #define SANDBOX_EXIT_CANNOT_EXEC 126
 #define SANDBOX_EXIT_NOT_FOUND   127
 
+/** Namespaces as further walls. */
+enum sandbox_isolation {
+    SANDBOX_ISOLATE_NONE = 0,
+    SANDBOX_ISOLATE_AUTO, /* where the host grants them, and nothing that rules allow needs the
+                             host's network namespace */
+    SANDBOX_ISOLATE_FULL, /* or do not start */
+};
+
 struct sandbox_config {
     const char *name;
+    enum sandbox_isolation isolation;
     char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     enum netstack_mode network;
     const struct wg_conf *wg;   /* NETSTACK_TUNNEL */

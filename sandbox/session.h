@@ -56,6 +56,7 @@ struct session {
     int agents_err; /* 0: agents can be used */
     struct rendezvous rendezvous;
     struct unix_diag diag;
+    int agent_diag_fd; /* borrowed: sees the agent's network namespace; -1: it is ours */
     struct unix_inside unix_inside;
     struct unix_kept unix_kept[UNIX_KEPT_MAX];
     unsigned unix_kept_next; /* makes room when all are in use */

@@ -4,7 +4,7 @@
  * becomes the agent. Between them stands guardian.c. The agent's stages, in the order of the calls:
  *
  *   1 die with the guardian        4 the filter, with its listener
- *   2 own session                  5 wait; close every descriptor but 0, 1, 2, in a table of its
+ *   2 own session, namespaces      5 wait; close every descriptor but 0, 1, 2, in a table of its
  * own 3 no capability, no_new_privs, 6 wait for the supervisor's word then the Landlock domain 7
  * the caller's signals; exec
  *
@@ -83,8 +83,15 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
 {
     struct spawn_shared *shared = g->shared;
     struct filter_config filter = {.guarded_pids = {g->supervisor, guardian}, .guarded_count = 2};
-    int err = drop_capabilities();
+    int isolated =
+        isolate_enter(g->config->isolation, &g->config->view, &shared->diag_fd, &shared->why);
+    int err;
 
+    if (isolated < 0) {
+        shared->err = isolated;
+        agent_fail(shared, NULL, isolated);
+    }
+    err = drop_capabilities();
     if (err < 0)
         agent_fail(shared, "capabilities", err);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -94,6 +101,8 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         agent_fail(shared, "Landlock", err);
     if (walls_yama_scope() >= 1)
         shared->walls |= SPAWN_WALL_YAMA;
+    if (isolated > 0)
+        shared->walls |= SPAWN_WALL_NAMESPACES;
     filter.may_trace = (shared->walls & (SPAWN_WALL_LANDLOCK | SPAWN_WALL_YAMA)) != 0;
     filter.has_signal_scope = (shared->walls & SPAWN_WALL_SCOPE_SIGNAL) != 0;
     filter.traps_unix = !may_get_fds();
@@ -209,7 +218,7 @@ static int receive_started(int fd, struct spawn_shared *shared, struct spawned *
     struct guardian_report r;
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
     } control;
     struct iovec iov = {.iov_base = &r, .iov_len = sizeof(r)};
     struct msghdr msg = {.msg_iov = &iov,
@@ -231,6 +240,8 @@ static int receive_started(int fd, struct spawn_shared *shared, struct spawned *
         return shared->err;
     }
     memcpy(&s->notify_fd, CMSG_DATA(cmsg), sizeof(int));
+    if (cmsg->cmsg_len >= CMSG_LEN(2 * sizeof(int)))
+        memcpy(&s->diag_fd, CMSG_DATA(cmsg) + sizeof(int), sizeof(int));
     s->pid = r.value;
     s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
     if (s->pidfd < 0)
@@ -280,6 +291,7 @@ int spawn_agent(const struct spawn_config *config, struct spawned *ret, struct w
     struct spawn_config c = *config;
     struct spawned s = {.pidfd = -1,
                         .notify_fd = -1,
+                        .diag_fd = -1,
                         .event_fd = -1,
                         .guardian_pidfd = -1,
                         .spare_pid = config->spare_pid};
@@ -398,10 +410,12 @@ void spawn_done(struct spawned *s)
         spawn_kill_all(s); /* it could not do its work */
     terminal_done(&s->terminal);
     close_and_forget(&s->notify_fd);
+    close_and_forget(&s->diag_fd);
     close_and_forget(&s->pidfd);
     close_and_forget(&s->guardian_pidfd);
     (void)munmap(s->shared, sizeof(*s->shared));
     if (s->was_dumpable)
         (void)prctl(PR_SET_DUMPABLE, 1);
-    *s = (struct spawned){.pidfd = -1, .notify_fd = -1, .event_fd = -1, .guardian_pidfd = -1};
+    *s = (struct spawned){
+        .pidfd = -1, .notify_fd = -1, .diag_fd = -1, .event_fd = -1, .guardian_pidfd = -1};
 }

@@ -20,6 +20,7 @@
 
 #include "base/must.h"
 #include "base/why.h"
+#include "sandbox/isolate.h"
 #include "sandbox/terminal.h"
 
 /** Walls of the agent beyond the filter, as found at start. */
@@ -29,6 +30,7 @@ enum spawn_wall {
     SPAWN_WALL_SCOPE_SIGNAL = 1 << 2,   /* no signals to outsiders (ABI 6) */
     SPAWN_WALL_SCOPE_ABSTRACT = 1 << 3, /* no abstract AF_UNIX names of outsiders (ABI 6) */
     SPAWN_WALL_YAMA = 1 << 4,           /* Yama lets a process trace its descendants only */
+    SPAWN_WALL_NAMESPACES = 1 << 5,     /* user, network, mount and IPC namespaces of its own */
 };
 
 struct spawn_config {
@@ -37,6 +39,8 @@ struct spawn_config {
     const sigset_t *signal_mask;     /* the agent's; NULL: as the caller's is now */
     const sigset_t *default_signals; /* set to SIG_DFL in the agent although the caller ignores them
                                         (SIGPIPE); NULL: none */
+    enum sandbox_isolation isolation;
+    struct isolate_view view; /* what it sees of the network, when it is isolated */
     pid_t spare_pid; /* a child of the caller that does not belong to the agent (the auditor): never
                         ended with it; 0: none */
 };
@@ -47,6 +51,7 @@ struct spawned {
     pid_t pid;     /* the agent's first process */
     int pidfd;     /* of pid */
     int notify_fd; /* the filter's listener; the only copy there is */
+    int diag_fd;   /* sock_diag of the agent's network namespace; -1: it has the host's */
     int event_fd;  /* readable: spawn_read_event() */
     pid_t guardian_pid;
     int guardian_pidfd; /* readable: the guardian is gone (event_fd is at its end, too) */

@@ -114,8 +114,8 @@ static int diag_scan(const struct unix_target *target, const struct unix_inside 
     return 1;
 }
 
-/** Ask for the socket with @inode, or for all when it is 0. */
-static void diag_find(struct session *s, const struct unix_target *target, uint32_t inode,
+/** Ask for the socket with @inode, or for all when it is 0. @fd: sees the network namespace. */
+static void diag_find(struct session *s, int fd, const struct unix_target *target, uint32_t inode,
                       struct bound *ret)
 {
     struct {
@@ -131,7 +131,6 @@ static void diag_find(struct session *s, const struct unix_target *target, uint3
                     .udiag_cookie = {UINT32_MAX, UINT32_MAX},
                     .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS},
     };
-    auto_fd fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     ssize_t n;
 
     if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0)
@@ -159,16 +158,23 @@ static uint32_t *hint_of(struct session *s, const struct unix_target *target)
  * that was found last is asked about first. */
 static void find_bound(struct session *s, const struct unix_target *target, struct bound *ret)
 {
+    auto_fd host = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    int agents = s->agent_diag_fd >= 0 ? s->agent_diag_fd : host;
     uint32_t *hint = hint_of(s, target);
 
     *ret = (struct bound){0};
     if (*hint != 0)
-        diag_find(s, target, *hint, ret);
+        diag_find(s, agents, target, *hint, ret);
     if (ret->inode == 0) {
         *ret = (struct bound){0};
-        diag_find(s, target, 0, ret);
+        diag_find(s, agents, target, 0, ret);
     }
     *hint = ret->inode;
+    if (ret->inode == 0 && agents != host) {
+        *ret = (struct bound){0};
+        diag_find(s, host, target, 0, ret);
+        ret->inode = 0; /* none of the host's is the sandbox's */
+    }
 }
 
 /* What an address means */

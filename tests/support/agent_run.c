@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandbox/filter.h"
 #include "tests/support/suite.h"
 
 static char *const env[] = {ARG("PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"),
@@ -19,7 +21,7 @@ char *const *agent_env(void)
     return env;
 }
 
-/** Answer one trapped call: EACCES. Returns its number. */
+/** Answer one trapped call: EACCES, but let a program begin. Returns its number, -1: no refusal. */
 static int refuse_one(int notify_fd)
 {
     struct seccomp_notif call = {0};
@@ -28,9 +30,12 @@ static int refuse_one(int notify_fd)
     if (ioctl(notify_fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
         return -1;
     answer.id = call.id;
-    answer.error = -EACCES;
+    if (call.data.nr == FILTER_BEGIN_CALL)
+        answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    else
+        answer.error = -EACCES;
     (void)ioctl(notify_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: the caller is gone */
-    return call.data.nr;
+    return call.data.nr == FILTER_BEGIN_CALL ? -1 : call.data.nr;
 }
 
 int agent_serve(struct spawned *s, unsigned *ret_traps, struct why *why)

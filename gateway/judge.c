@@ -66,6 +66,7 @@ int gateway_judge(struct gateway *g, enum policy_proto proto, const struct netst
     record.would_deny = answer.would_deny;
     record.rule = answer.rule[0] != '\0' ? answer.rule : NULL;
     record.reason = policy_reason_name(answer.reason);
+    record.name = answer.name[0] != '\0' ? answer.name : NULL;
     memcpy(ret_rule, answer.rule, sizeof(answer.rule));
     if (g->audit != NULL && audit_emit(g->audit, &record) < 0)
         return -EACCES; /* what cannot be recorded is not carried */

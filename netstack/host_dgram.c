@@ -26,13 +26,17 @@ static bool take_error(struct dgram *d)
         struct cmsghdr align;
         uint8_t bytes[512];
     } control;
+    struct iovec iov = {.iov_base = d->ns->dgrams->buffer, .iov_len = DGRAM_PAYLOAD_MAX};
     struct msghdr msg = {.msg_name = &to,
                          .msg_namelen = sizeof(to),
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1,
                          .msg_control = control.bytes,
                          .msg_controllen = sizeof(control.bytes)};
     struct endpoint target;
+    ssize_t got = recvmsg(d->watch.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
 
-    if (recvmsg(d->watch.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+    if (got < 0)
         return false;
     if (d->events->failed == NULL ||
         endpoint_from_sockaddr(bytes_of(&to, msg.msg_namelen), &target) < 0)
@@ -45,7 +49,8 @@ static bool take_error(struct dgram *d)
             continue;
         memcpy(&ee, CMSG_DATA(c), sizeof(ee));
         if (ee.ee_errno != 0) {
-            d->events->failed(d->self, d, &target, -(int)ee.ee_errno);
+            d->events->failed(d->self, d, &target, -(int)ee.ee_errno,
+                              bytes_of(iov.iov_base, (size_t)got));
             break; /* the owner may have closed the socket */
         }
     }

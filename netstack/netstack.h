@@ -116,8 +116,8 @@ int flow_attach_canary(struct flow *f, int stream_fd) MUST_USE;
 /** flow_abort() - End the flow now with a reset; closed() is called before this returns, unless
  * opened() had not been called: then nothing is called. */
 void flow_abort(struct flow *f);
-/** flow_reset_on_close() - Shall the close of the near end reset the far one (SO_LINGER {1, 0})? Not
- * asked when it was half-closed before. */
+/** flow_reset_on_close() - Shall the close of the near end reset the far one (SO_LINGER {1, 0})?
+ * Not asked when it was half-closed before. */
 void flow_reset_on_close(struct flow *f, bool is_on);
 int flow_local(const struct flow *f, struct endpoint *ret) MUST_USE;
 int flow_remote(const struct flow *f, struct endpoint *ret) MUST_USE;
@@ -137,8 +137,10 @@ struct dgram_events {
     /** @payload is borrowed. */
     void (*received)(void *self, struct dgram *d, const struct endpoint *from,
                      struct bytes payload);
-    /** An ICMP error for something sent to @to: -ECONNREFUSED, -EHOSTUNREACH, … May be NULL. */
-    void (*failed)(void *self, struct dgram *d, const struct endpoint *to, int err);
+    /** An ICMP error for something sent to @to: -ECONNREFUSED, -EHOSTUNREACH, … @payload: as much
+     * of it as is known, borrowed. May be NULL. */
+    void (*failed)(void *self, struct dgram *d, const struct endpoint *to, int err,
+                   struct bytes payload);
 };
 
 /** dgram_open() - A datagram socket of @family. @local_port 0: any. Errors as flow_open(). */

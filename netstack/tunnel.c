@@ -97,7 +97,7 @@ static void take_error(struct netstack *ns, const struct packet *p)
     }
     d = tunnel_dgram_find(ns, &e.src);
     if (d != NULL && d->events->failed != NULL)
-        d->events->failed(d->self, d, &e.dst, e.err);
+        d->events->failed(d->self, d, &e.dst, e.err, (struct bytes){0});
 }
 
 void tunnel_take(struct netstack *ns, const struct packet *p)

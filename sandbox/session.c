@@ -15,6 +15,7 @@
 
 #include "base/own.h"
 #include "sandbox/records.h"
+#include "sandbox/udp_errors.h"
 
 /* Agent memory */
 
@@ -184,6 +185,7 @@ void sock_end(struct session *s, struct vsock *v)
             dgram_close(v->dgram[i]);
         v->dgram[i] = NULL;
     }
+    udp_errors_drop(v);
     if (v->kind == VSOCK_UDP)
         records_udp_end(s, v);
     sock_close_end(s, v);

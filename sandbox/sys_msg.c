@@ -22,6 +22,7 @@
 #include "sandbox/inet.h"
 #include "sandbox/sys_netlink.h"
 #include "sandbox/sys_udp.h"
+#include "sandbox/udp_errors.h"
 
 #define IOV_FEW        64u   /* pieces that need no heap */
 #define MMSG_MAX       1024u /* UIO_MAXIOV: Linux cuts vlen there */
@@ -191,17 +192,15 @@ static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
 {
     struct vsock *v = t->sock;
     struct endpoint dst = {0};
-    struct vsock_mark mark;
+    struct udp_wish wish = {0};
     int err;
 
     if ((m->flags & MSG_OOB) != 0)
         return -EOPNOTSUPP;
     if (v->kind == VSOCK_UDP) {
-        if (v->so_error != 0) {
-            err = -v->so_error;
-            v->so_error = 0;
+        err = udp_error_take(s, v, t->fd);
+        if (err < 0)
             return err;
-        }
         if (v->state == VSOCK_CONNECTED) /* only then does what was sent natively go anywhere */
             udp_flush(s, v);
         fetch(s, t, m);
@@ -209,11 +208,11 @@ static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
         if (err < 0)
             return err;
     }
-    mark = udp_mark(v, dst.ip.family == IP_V6);
+    wish.mark = udp_mark(v, dst.ip.family == IP_V6);
     if (m->total > DGRAM_PAYLOAD_MAX)
         return -EMSGSIZE;
     if (m->control_len != 0) {
-        err = ancillary_read(s, t, m->control, m->control_len, &mark);
+        err = ancillary_read(s, t, m->control, m->control_len, dst.ip.family == IP_V6, &wish);
         if (err < 0)
             return err;
     }
@@ -221,7 +220,7 @@ static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
     if (err < 0)
         return err;
     if (v->kind == VSOCK_UDP)
-        err = udp_send(s, v, t->call.tid, &dst, bytes_of(s->scratch, m->total), &mark);
+        err = udp_send(s, v, t->call.tid, &dst, bytes_of(s->scratch, m->total), &wish);
     else
         err = netlink_send(s, v, bytes_of(s->scratch, m->total));
     return err < 0 ? err : (int64_t)m->total;
@@ -399,24 +398,30 @@ static int64_t receive_stream(struct session *s, struct trap *t, const struct me
 static int64_t take_datagram(struct session *s, struct trap *t, int flags, struct vsock_note *ret)
 {
     struct vsock *v = t->sock;
-    const struct vsock_note *note;
+    const struct vsock_note *note = NULL;
     int queued = 0;
     ssize_t n;
 
     if (t->fd < 0)
         return -EINVAL;
     if ((flags & MSG_ERRQUEUE) != 0)
-        return -EAGAIN; /* nothing is ever put there */
+        return udp_error_next(s, v, t->fd, s->scratch, ret);
+    n = udp_error_take(s, v, t->fd); /* goes before data */
+    if (n < 0)
+        return n;
     if (ioctl(t->fd, SIOCINQ, &queued) == 0)
         vsock_note_sync(s->sockets, v, (uint64_t)queued);
     n = recv(t->fd, s->scratch, SESSION_SCRATCH, MSG_DONTWAIT | (flags & MSG_PEEK));
+    while (n >= 0 && (note = vsock_note_first(s->sockets, v)) != NULL && note->len != (size_t)n)
+        vsock_note_pop(s->sockets, v); /* of one that was received natively */
+    if (n == 0 && note != NULL && note->is_alarm) {
+        if ((flags & MSG_PEEK) != 0)
+            (void)recv(t->fd, s->scratch, SESSION_SCRATCH, MSG_DONTWAIT);
+        vsock_note_pop(s->sockets, v);
+        udp_errors_rearm(s, v);
+        return v->errors == NULL ? take_datagram(s, t, flags, ret) : -EAGAIN;
+    }
     if (n < 0 && errno == EAGAIN) {
-        if (v->so_error != 0) {
-            int err = v->so_error;
-
-            v->so_error = 0;
-            return -err;
-        }
         if (trap_is_nonblock(s, t) || (flags & MSG_DONTWAIT) != 0)
             return -EAGAIN;
         return trap_hold(s, t, HELD_INPUT, SO_RCVTIMEO);
@@ -511,6 +516,8 @@ static int64_t receive_packet(struct session *s, struct trap *t, const struct me
     err = reply_payload(s, t, m, len, &r);
     if (err == 0)
         err = source_room(s, t, m, &room);
+    if (note.error != 0)
+        out_flags |= MSG_ERRQUEUE;
     if (err == 0 && t->sock->kind == VSOCK_UDP && m->control != 0)
         err = ancillary_write(s, t, m->control, m->control_len, &note, &control_len, &out_flags);
     if (err < 0)

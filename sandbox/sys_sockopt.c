@@ -14,6 +14,7 @@
 #include "sandbox/dispatch.h"
 #include "sandbox/options.h"
 #include "sandbox/sys_tcp.h"
+#include "sandbox/udp_errors.h"
 
 #define OPTION_LEN_MAX 256    /* bytes of a value that we look at */
 #define BUFFER_MAX     425984 /* 2 * wmem_max, as Linux reads it back */
@@ -124,8 +125,15 @@ static bool set_special(struct session *s, struct trap *t, int level, int name, 
             *ret = vsock_option_set(t->sock, level, name, value);
         return true;
     }
-    if ((level == IPPROTO_IP &&
-         (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP || name == MCAST_JOIN_GROUP)) ||
+    if (level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP)) {
+        uint8_t group[4];
+
+        *ret = trap_read(s, t, t->call.arg[3], group, sizeof(group));
+        if (*ret == 0) /* no interface here takes part in multicast */
+            *ret = (group[0] & 0xf0) == 0xe0 ? -ENODEV : -EINVAL;
+        return true;
+    }
+    if ((level == IPPROTO_IP && name == MCAST_JOIN_GROUP) ||
         (level == IPPROTO_IPV6 && t->sock->is_v6 &&
          (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP))) {
         *ret = -ENODEV; /* no interface here takes part in multicast */
@@ -139,6 +147,8 @@ static int64_t take_effect(struct vsock *v, int level, int name, int32_t value)
 {
     if (level == SOL_SOCKET && name == SO_REUSEADDR)
         v->may_reuse_addr = value != 0;
+    if (level == SOL_SOCKET && (name == SO_TIMESTAMP || name == SO_TIMESTAMPNS))
+        vsock_option_clear(v, level, name == SO_TIMESTAMP ? SO_TIMESTAMPNS : SO_TIMESTAMP);
     if (level == SOL_SOCKET && name == SO_REUSEPORT)
         v->may_reuse_port = value != 0;
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) {
@@ -203,6 +213,8 @@ static int64_t get_error(struct session *s, struct trap *t)
             return trap_is_nonblock(s, t) ? give_int(s, t, 0) : trap_hold(s, t, HELD_CONNECT, 0);
     }
     v->so_error = 0;
+    if (v->kind == VSOCK_UDP)
+        (void)udp_error_take(s, v, t->fd);    /* its alarm goes with it */
     if (t->fd >= 0 && v->kind == VSOCK_TCP) { /* the object's own error: a reset */
         int32_t native = 0;
 

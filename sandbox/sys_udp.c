@@ -17,6 +17,7 @@
 #include "sandbox/judge.h"
 #include "sandbox/resolver.h"
 #include "sandbox/sys_tcp.h"
+#include "sandbox/udp_errors.h"
 
 #define DNS_PORT           53
 #define HOPS_DEFAULT       64
@@ -82,16 +83,13 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
     (void)udp_deliver(v->owner, v, from, payload, NULL); /* closed: its own watch says so */
 }
 
-static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err)
+static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err,
+                      struct bytes payload)
 {
     struct vsock *v = self;
-    struct session *s = v->owner;
 
     (void)d;
-    if (v->state != VSOCK_CONNECTED || !endpoint_equal(&v->remote, to))
-        return; /* udp(7): errors of unconnected sockets are not reported */
-    v->so_error = -err;
-    held_wake(s->held, v, HELD_INPUT);
+    udp_error_raise(v->owner, v, to, err, payload);
 }
 
 static const struct dgram_events udp_events = {.received = on_received, .failed = on_failed};
@@ -125,15 +123,17 @@ struct vsock_mark udp_mark(const struct vsock *v, bool is_v6_destination)
 }
 
 static int send_local(struct session *s, struct vsock *v, const struct endpoint *dst,
-                      struct bytes payload, const struct vsock_mark *mark)
+                      struct bytes payload, const struct udp_wish *wish)
 {
-    struct endpoint src = {.ip = source_of(s, v, &dst->ip), .port = v->local.port};
+    struct endpoint src = {.ip = wish->source.family == dst->ip.family ? wish->source
+                                                                       : source_of(s, v, &dst->ip),
+                           .port = v->local.port};
     struct vsock *receiver;
 
     /* That a receiver was closed is seen when it is sent to; then it is ended, and not found again.
      */
     while ((receiver = vsock_receiver(s->sockets, dst, &src)) != NULL) {
-        if (udp_deliver(s, receiver, &src, payload, mark) == 0 || receiver->kept_fd >= 0 ||
+        if (udp_deliver(s, receiver, &src, payload, &wish->mark) == 0 || receiver->kept_fd >= 0 ||
             sock_is_open(s, receiver))
             return 0;
     }
@@ -188,9 +188,9 @@ static int send_remote(struct session *s, struct vsock *v, const struct endpoint
 }
 
 int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
-             struct bytes payload, const struct vsock_mark *mark)
+             struct bytes payload, const struct udp_wish *wish)
 {
-    struct vsock_mark own = udp_mark(v, dst->ip.family == IP_V6);
+    struct udp_wish own = {.mark = udp_mark(v, dst->ip.family == IP_V6)};
     struct endpoint to = {.ip = inet_destination(&dst->ip), .port = dst->port};
     bool is_own;
     int err;
@@ -205,7 +205,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     if (inet_is_multicast(&to.ip) || inet_is_broadcast(&to.ip))
         return -ENETUNREACH; /* no route leads there */
     is_own = sock_is_own_ip(s, &to.ip);
-    if (is_own && send_local(s, v, &to, payload, mark != NULL ? mark : &own) == 0)
+    if (is_own && send_local(s, v, &to, payload, wish != NULL ? wish : &own) == 0)
         return 0;
     if (to.port == DNS_PORT) {
         struct flow_info *info = sock_info(s, v);
@@ -217,8 +217,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     }
     if (is_own && (!sock_is_host_ip(s, &to.ip) || s->netstack == NULL ||
                    peer_judge(s, v, tid, &to, /*is_loopback=*/true) < 0)) {
-        if (v->state == VSOCK_CONNECTED)
-            v->so_error = ECONNREFUSED; /* what ICMP would say, at the next call */
+        udp_error_raise(s, v, &to, -ECONNREFUSED, payload); /* what ICMP would say */
         return 0;
     }
     err = is_own ? 0 : peer_judge(s, v, tid, &to, /*is_loopback=*/false);
@@ -253,7 +252,7 @@ static int carry_one(struct session *s, struct vsock *v)
         return 1; /* send(2) without a destination; the kernel would have said EDESTADDRREQ */
     err = udp_send(s, v, v->pid, &v->remote, bytes_of(s->scratch, (size_t)n), NULL);
     if (err < 0)
-        v->so_error = -err;
+        udp_error_raise(s, v, &v->remote, err, bytes_of(s->scratch, (size_t)n));
     return 1;
 }
 

@@ -9,15 +9,21 @@
 
 #include "sandbox/session.h"
 
+/** How one datagram is to be sent. */
+struct udp_wish {
+    struct vsock_mark mark;
+    struct ip source; /* family IP_NONE: as the destination asks for */
+};
+
 /** udp_ready() - Watch handler of our end. */
 void udp_ready(void *self, uint32_t events);
 /** udp_flush() - Carry what the agent wrote natively before; keeps the order with trapped sends. */
 void udp_flush(struct session *s, struct vsock *v);
 /** udp_send() - One datagram to @dst; judged, once for a while for each destination.
- * @mark: NULL for the socket's own. Returns 0 or what sendto(2) says: -EACCES, -EMSGSIZE,
+ * @wish: NULL for the socket's own. Returns 0 or what sendto(2) says: -EACCES, -EMSGSIZE,
  * -ENETUNREACH, … */
 int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
-             struct bytes payload, const struct vsock_mark *mark) MUST_USE;
+             struct bytes payload, const struct udp_wish *wish) MUST_USE;
 /** udp_mark() - What a datagram of the socket carries when its message says nothing else. */
 struct vsock_mark udp_mark(const struct vsock *v, bool is_v6_destination);
 /** udp_deliver() - Put a datagram into the agent's queue; dropped when that is full.

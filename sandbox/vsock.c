@@ -432,6 +432,14 @@ bool vsock_option_get(const struct vsock *v, int level, int name, int32_t *ret)
     return false;
 }
 
+void vsock_option_clear(struct vsock *v, int level, int name)
+{
+    struct vsock_option *o = option_find(v, level, name);
+
+    if (o != NULL)
+        *o = v->options[--v->option_count];
+}
+
 void vsock_options_copy(struct vsock *to, const struct vsock *from)
 {
     memcpy(to->options, from->options, sizeof(to->options));

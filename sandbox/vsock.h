@@ -52,6 +52,7 @@ enum vsock_state {
 
 struct flow;
 struct dgram;
+struct udp_error;
 struct held;
 
 struct vsock_option {
@@ -79,6 +80,8 @@ struct vsock_note {
     uint32_t len;  /* bytes of the datagram */
     struct endpoint from;
     struct vsock_mark mark;
+    bool is_alarm;   /* no datagram: it only wakes the agent, so that it asks for an error */
+    int32_t error;   /* of the error queue: positive errno; 0: a datagram */
     int64_t wall_ns; /* arrival, for SO_TIMESTAMP */
 };
 
@@ -134,6 +137,8 @@ struct vsock {
     uint64_t note_bytes;
     struct vsock_peer peers[VSOCK_PEERS_MAX];
     uint32_t peer_next;
+    struct udp_error *errors; /* IP_RECVERR: what went wrong, oldest first; owned */
+    bool has_alarm;           /* the agent's queue has a wake-up for an error */
     uint64_t bytes_out;
     uint64_t bytes_in;
     struct mono opened_at;
@@ -202,6 +207,8 @@ void vsock_queue_push_front(struct vsock *listener, struct vsock *child);
 int vsock_option_set(struct vsock *v, int level, int name,
                      int32_t value) MUST_USE; /* -ENOBUFS full */
 bool vsock_option_get(const struct vsock *v, int level, int name, int32_t *ret);
+/** vsock_option_clear() - Forget it: it reads as at first. */
+void vsock_option_clear(struct vsock *v, int level, int name);
 void vsock_options_copy(struct vsock *to, const struct vsock *from);
 
 /* Notes about received datagrams. -ENOBUFS: the pool is empty; drop the datagram. */

@@ -22,6 +22,14 @@ static int udp_socket(int domain)
     return fd;
 }
 
+/** Wait for an ICMP error; inside a sandbox it makes the socket readable (named difference). */
+static void await_refusal(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    (void)show("woken", poll(&p, 1, 5000));
+}
+
 static long send_to(int fd, const void *data, size_t len, uint16_t port)
 {
     struct sockaddr_in to = at_port(port);
@@ -69,21 +77,23 @@ static void peer_echo(void)
 
 static void peer_refused(void)
 {
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
     char byte;
     int fd = udp_socket(AF_INET);
 
     (void)show("connect", connect_port(fd, env_port("UDP_CLOSED")));
     (void)show("send", send(fd, "x", 1, 0));
-    await_events("refused", fd, POLLERR);
+    await_refusal(fd);
     show_error("refused", fd);
     show_error("again", fd);
     (void)show("send", send(fd, "x", 1, 0));
-    await_events("refused", fd, POLLERR);
-    (void)show("recv", recv(fd, &byte, 1, MSG_DONTWAIT));
-    (void)show("recv", recv(fd, &byte, 1, MSG_DONTWAIT));
+    await_refusal(fd);
+    (void)show("recvfrom", recvfrom(fd, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&from, &len));
+    (void)show("recvfrom", recvfrom(fd, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&from, &len));
     (void)show("send", send(fd, "x", 1, 0));
-    await_events("refused", fd, POLLERR);
-    (void)show("send", send(fd, "x", 1, 0));
+    await_refusal(fd);
+    (void)show("recv", recv(fd, &byte, 1, MSG_DONTWAIT));
 }
 
 static void sizes(void)
@@ -383,24 +393,23 @@ static void ancillary_mapped(void)
 
 static void error_queue(uint16_t port)
 {
-    char byte;
     int fd = udp_socket(AF_INET);
 
     set_on(fd, IPPROTO_IP, IP_RECVERR);
     (void)receive(fd, MSG_ERRQUEUE | MSG_DONTWAIT, 512);
     (void)show("sendto", send_to(fd, "lost", 4, port));
-    await_events("refused", fd, POLLERR);
-    (void)show("recv", recv(fd, &byte, 1, MSG_DONTWAIT));
+    await_refusal(fd);
+    (void)receive(fd, MSG_DONTWAIT, 512);
     (void)receive(fd, MSG_ERRQUEUE, 512);
     (void)receive(fd, MSG_ERRQUEUE, 512);
     show_events("empty", fd);
     (void)show("sendto", send_to(fd, "lost", 4, port));
-    await_events("refused", fd, POLLERR);
+    await_refusal(fd);
     (void)receive(fd, MSG_ERRQUEUE, 512);
     show_error("after the queue", fd);
     (void)show("connect", connect_port(fd, port));
     (void)show("send", send(fd, "lost too", 8, 0));
-    await_events("refused", fd, POLLERR);
+    await_refusal(fd);
     show_error("refused", fd);
     (void)receive(fd, MSG_ERRQUEUE, 512);
     show_events("empty", fd);
@@ -422,7 +431,6 @@ static void local_error_queue(void)
 static void local_refused(void)
 {
     uint16_t port;
-    char byte;
     int fd = udp_socket(AF_INET);
 
     (void)close(bound_udp(&port));
@@ -430,11 +438,11 @@ static void local_refused(void)
     (void)show("unconnected", send_to(fd, "x", 1, port));
     (void)show("connect", connect_port(fd, port));
     (void)show("send", send(fd, "x", 1, 0));
-    await_events("refused", fd, POLLERR);
-    (void)show("recv", recv(fd, &byte, 1, 0));
+    await_refusal(fd);
+    (void)receive(fd, 0, 512);
     (void)show("send", send(fd, "x", 1, 0));
-    await_events("refused", fd, POLLERR);
-    (void)show("send", send(fd, "x", 1, 0));
+    await_refusal(fd);
+    (void)show("sendto", send_to(fd, "x", 1, port));
 }
 
 static void many(void)
@@ -545,7 +553,6 @@ static void datagram_flags(void)
     (void)show("peek", recv(to, data, 3, MSG_PEEK));
     (void)show("peek", recv(to, data, 3, MSG_PEEK | MSG_TRUNC));
     (void)show("wait for all", recv(to, data, 8, MSG_WAITALL));
-    (void)show("oob", recv(to, data, 8, MSG_OOB));
     show_events("empty", to);
     (void)show("shutdown", shutdown(to, SHUT_RD));
     (void)show("connect", connect_port(to, 9));

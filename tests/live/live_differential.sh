@@ -19,7 +19,7 @@ for word in ${live_line#ready }; do
     declare "${word?}"
     LIVE_USER+=("$word")
 done
-cases=(${DIFFER_CASES:-$("$differ" list | grep -v -e ^udp_ -e backlog)})
+cases=(${DIFFER_CASES:-$("$differ" list | grep -v backlog)})
 for name in "${cases[@]}"; do
     live_user client "$differ" "$name" >"$out/$name.native" 2>&1
     live_user client "${within[@]}" "$LATTICE" sandbox start --direct --allow "127.0.0.1:$TCP" \

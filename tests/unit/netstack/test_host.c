@@ -422,8 +422,10 @@ static void on_datagram(void *self, struct dgram *d, const struct endpoint *from
     m->from = *from;
 }
 
-static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err)
+static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err,
+                      struct bytes payload)
 {
+    (void)payload;
     struct mailbox *m = self;
 
     (void)d;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An allow-list by libseccomp. A call that is not on it answers EPERM, so a library that tries a
+ * An allow-list. A call that is not on it answers EPERM, so a library that tries a
  * new call copes or fails closed, and every agent does not die with it; the kernel's audit log gets
  * a line. exec is different: none of our processes ever does it, so an attempt is an attack and
  * ends the process. Filter decisions rest on registers only; that is why files are told apart by
@@ -12,8 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/call_filter.h"
 #include "base/landlock.h"
 
 #define SELFJAIL_ANY_SOCKETS (SELFJAIL_SOCKETS_UNIX | SELFJAIL_SOCKETS_INET | SELFJAIL_SOCK_DIAG)
@@ -81,33 +84,37 @@ static int drop_capabilities(void)
     return 0;
 }
 
-/** Allow @name when @count conditions hold; names that this architecture lacks are skipped. */
-static int allow(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned count,
-                 const struct scmp_arg_cmp *when)
+/** Answer calls of @name so when @count conditions hold; names that this architecture lacks are
+ * skipped. */
+static int answer(struct call_filter *f, uint32_t answer, const char *name, unsigned count,
+                  const struct call_when *when)
 {
-    int number = seccomp_syscall_resolve_name(name);
+    struct call_rule rule = {
+        .number = seccomp_syscall_resolve_name(name), .answer = answer, .count = count};
 
-    return number < 0 ? 0 : seccomp_rule_add_array(ctx, action, number, count, when);
+    for (unsigned i = 0; i < count; i++)
+        rule.when[i] = when[i];
+    return rule.number < 0 ? 0 : call_filter_add(f, &rule);
 }
 
-static int add_fixed(scmp_filter_ctx ctx, const struct selfjail *jail)
+static int add_fixed(struct call_filter *f, const struct selfjail *jail)
 {
-    struct scmp_arg_cmp diag[] = {
-        {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_NETLINK},
-        {.arg = 2, .op = SCMP_CMP_EQ, .datum_a = NETLINK_DIAG},
+    const struct call_when diag[] = {
+        {.arg = 0, .mask = ALL_BITS, .value = AF_NETLINK},
+        {.arg = 2, .mask = ALL_BITS, .value = NETLINK_DIAG},
     };
     /* abort(3): a broken invariant must still end us. */
-    struct scmp_arg_cmp self = {.op = SCMP_CMP_EQ, .datum_a = (uint64_t)getpid()};
-    int err = allow(ctx, SCMP_ACT_KILL_PROCESS, "execve", 0, NULL);
+    const struct call_when self = {.mask = ALL_BITS, .value = (uint64_t)getpid()};
+    int err = answer(f, SECCOMP_RET_KILL_PROCESS, "execve", 0, NULL);
 
     if (err == 0)
-        err = allow(ctx, SCMP_ACT_KILL_PROCESS, "execveat", 0, NULL);
+        err = answer(f, SECCOMP_RET_KILL_PROCESS, "execveat", 0, NULL);
     if (err == 0 && (jail->needs & SELFJAIL_PROCESSES) == 0)
-        err = allow(ctx, SCMP_ACT_ALLOW, "tgkill", 1, &self);
+        err = answer(f, SECCOMP_RET_ALLOW, "tgkill", 1, &self);
     if (err == 0 && (jail->needs & SELFJAIL_SOCK_DIAG) != 0)
-        err = allow(ctx, SCMP_ACT_ALLOW, "socket", ARRAY_COUNT(diag), diag);
+        err = answer(f, SECCOMP_RET_ALLOW, "socket", ARRAY_COUNT(diag), diag);
     if (err == 0 && (jail->needs & SELFJAIL_THREADS) != 0) /* flags in memory: fall back to clone */
-        err = allow(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+        err = answer(f, SECCOMP_RET_ERRNO | ENOSYS, "clone3", 0, NULL);
     return err;
 }
 
@@ -116,36 +123,48 @@ static bool is_needed(unsigned need, unsigned needs)
     return need == 0 || (need & needs) != 0;
 }
 
-static int add_rows(scmp_filter_ctx ctx, const struct selfjail *jail)
+static int add_rows(struct call_filter *f, const struct selfjail *jail)
 {
-    int err = add_fixed(ctx, jail);
+    int err = add_fixed(f, jail);
 
     for (unsigned i = 0; i < ARRAY_COUNT(rows) && err == 0; i++)
         if (is_needed(rows[i].need, jail->needs))
-            err = allow(ctx, SCMP_ACT_ALLOW, rows[i].name, 0, NULL);
+            err = answer(f, SECCOMP_RET_ALLOW, rows[i].name, 0, NULL);
     for (unsigned i = 0; i < ARRAY_COUNT(conds) && err == 0; i++) {
         const struct jail_cond *c = &conds[i];
-        struct scmp_arg_cmp when = {
-            .arg = c->arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = c->mask, .datum_b = c->value};
+        const struct call_when when = {.arg = c->arg, .mask = c->mask, .value = c->value};
 
         if (is_needed(c->need, jail->needs))
-            err = allow(ctx, SCMP_ACT_ALLOW, c->name, 1, &when);
+            err = answer(f, SECCOMP_RET_ALLOW, c->name, 1, &when);
     }
     return err;
 }
 
+static int load(struct call_program *program)
+{
+    struct sock_fprog raw = {.len = (unsigned short)program->len, .filter = program->code};
+
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw) < 0 ? -errno : 0;
+}
+
 static int load_filter(const struct selfjail *jail)
 {
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    int err = ctx == NULL ? -ENOMEM : seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
+    struct call_filter *f = calloc(1, sizeof(*f));
+    struct call_program *program = malloc(sizeof(*program));
+    int err = f == NULL || program == NULL ? -ENOMEM : 0;
 
+    if (err == 0) {
+        f->arch = seccomp_arch_native();
+        f->foreign = SECCOMP_RET_KILL_PROCESS;
+        f->fallback = SECCOMP_RET_ERRNO | EPERM;
+        err = add_rows(f, jail);
+    }
     if (err == 0)
-        err = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+        err = call_filter_build(f, program);
     if (err == 0)
-        err = add_rows(ctx, jail);
-    if (err == 0)
-        err = seccomp_load(ctx);
-    seccomp_release(ctx);
+        err = load(program);
+    free(program);
+    free(f);
     return err;
 }
 

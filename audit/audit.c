@@ -76,7 +76,7 @@ int audit_default_path(const char *name, char *ret, size_t cap)
 }
 
 /** A random UUID (RFC 9562 5.4). */
-static void make_trace_id(char ret[static AUDIT_TRACE_CAP])
+void audit_make_trace_id(char ret[static AUDIT_TRACE_CAP])
 {
     uint64_t high = (rng_u64(rng_system()) & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
     uint64_t low = (rng_u64(rng_system()) >> 2) | UINT64_C(1) << 63;
@@ -237,7 +237,7 @@ int audit_start(const struct audit_config *config, struct audit **ret, struct wh
     if (config->trace_id != NULL)
         (void)snprintf(a->trace_id, sizeof(a->trace_id), "%s", config->trace_id);
     else
-        make_trace_id(a->trace_id);
+        audit_make_trace_id(a->trace_id);
     span_make_id(a->root_span);
     err = programs_init(&a->programs);
     if (err < 0)

@@ -137,6 +137,9 @@ int audit_settle(struct audit *a) MUST_USE;
 int audit_fd(const struct audit *a);
 /** audit_pid() - The auditor's process id; it leads a process group of its own. */
 int audit_pid(const struct audit *a);
+/** audit_make_trace_id() - A new one, a random UUID (RFC 9562 section 5.4), for those who share it.
+ */
+void audit_make_trace_id(char ret[static AUDIT_TRACE_CAP]);
 /** audit_trace_id() - The sandbox's own trace; valid until audit_stop(). */
 const char *audit_trace_id(const struct audit *a);
 /** audit_root_span() - The span of the sandbox itself, parent of all others. */

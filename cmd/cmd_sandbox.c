@@ -19,7 +19,9 @@
 #include "base/wipe.h"
 #include "cmd/cli.h"
 #include "cmd/enroll_options.h"
+#include "cmd/mcp_servers.h"
 #include "cmd/nats_options.h"
+#include "policy/identity.h"
 #include "sandbox/sandbox.h"
 
 #define SANDBOX_NAME_MAX 64
@@ -37,6 +39,8 @@ enum {
     OPT_ENFORCE,
     OPT_AUDIT,
     OPT_AUDIT_LOG,
+    OPT_MCP,
+    OPT_ALLOW_TOOL,
     OPT_SERVER_URL,
     OPT_TOKEN,
     OPT_TOKEN_FILE,
@@ -71,6 +75,12 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_AUDIT] = {"audit", NULL, "Let it pass, and record what would have been refused."},
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
                        "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
+    [OPT_MCP] = {"mcp", "FILE",
+                 "Give the agent the MCP servers of this mcpServers file. They run outside, each\n"
+                 "in a sandbox and behind a gateway that lets the allowed tools pass; the agent\n"
+                 "finds its copy of the file by $LATTICE_MCP_CONFIG."},
+    [OPT_ALLOW_TOOL] = {"allow-tool", "TOOL",
+                        "Allow a tool of these servers by its exact name; repeatable."},
     [OPT_SERVER_URL] =
         {"server-url", "URL",
          "Be the agent NAME of the latticed at this address: its identity says what\n"
@@ -139,6 +149,10 @@ struct request {
     bool has_allow;        /* --allow or --policy was given */
     struct policy *policy; /* owned */
     char *const *argv;     /* borrowed */
+    const char *mcp_path;
+    char
+        own_trace[AUDIT_TRACE_CAP]; /* where trace_id points when it is shared and none was given */
+    struct nameset tools;           /* that the agent's MCP clients may call */
     struct enroll_options enroll;
     uint16_t renew_s; /* 0: the default */
 };
@@ -255,6 +269,16 @@ static int take_isolation(struct request *r, const char *value)
     return cli_usage_error(&command, "--isolate '%s': none, auto or full, expected", value);
 }
 
+static int allow_tool(struct request *r, const char *value)
+{
+    if (identity_tool_check(bytes_of_str(value)) < 0)
+        return cli_usage_error(
+            &command, "--allow-tool '%s': 1 to 128 of A-Z a-z 0-9 _ . / : - expected", value);
+    return nameset_add(&r->tools, bytes_of_str(value)) < 0
+               ? cli_usage_error(&command, "more than %u tools", IDENTITY_TOOLS_MAX)
+               : 0;
+}
+
 /** Take one option. Returns 0, or the exit status of a usage error. */
 static int take_option(struct request *r, int option, const char *value)
 {
@@ -277,7 +301,7 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_POLICY:
         return load_policy(r, value);
     case OPT_ALLOW:
-        r->has_allow = true;
+        r->has_allow |= strncmp(value, "unix:", 5) != 0;
         return add_rule(r, POLICY_RULE_ALLOW, value);
     case OPT_DENY:
         return add_rule(r, POLICY_RULE_DENY, value);
@@ -287,6 +311,11 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_AUDIT:
         r->is_audit = true;
         return 0;
+    case OPT_MCP:
+        r->mcp_path = value;
+        return 0;
+    case OPT_ALLOW_TOOL:
+        return allow_tool(r, value);
     case OPT_SERVER_URL:
     case OPT_TOKEN:
     case OPT_TOKEN_FILE:
@@ -324,7 +353,8 @@ static int check_options(struct request *r)
     if (r->enroll.server.url != NULL && (r->wg_path != NULL || r->is_direct || r->is_offline ||
                                          r->is_enforce || r->is_audit || r->has_allow))
         return cli_usage_error(&command, "with --server-url the agent's identity decides about the "
-                                         "tunnel, rules and mode; only --deny goes with it");
+                                         "tunnel, rules and mode; only --deny and sockets of this "
+                                         "machine (--allow unix:PATH) go with it");
     if (r->enroll.server.url != NULL && r->name == NULL)
         return cli_usage_error(&command, "--server-url needs the agent's --name");
     if (r->is_enforce || r->is_audit)
@@ -421,7 +451,7 @@ static int make_wg(const struct enroll_agent *a, struct wg_conf *ret, struct why
 static int tell_agent(const struct enroll_agent *a, struct why *why)
 {
     if (setenv("LATTICE_TOKEN_FILE", a->token_file, 1) < 0 ||
-        setenv("LATTICE_SERVER_URL", "http://" ENROLL_GATEWAY_NAME, 1) < 0 ||
+        setenv("LATTICE_SERVER_URL", "http://" ENROLL_GATEWAY_IP, 1) < 0 ||
         setenv("LATTICE_SANDBOX_NAME", a->identity.name, 1) < 0)
         return why_set(why, -ENOMEM, "out of memory");
     return 0;
@@ -484,6 +514,25 @@ static void use_records(const struct enroll_agent *a, struct sandbox_config *con
     config->stream = stream;
 }
 
+/** Start the agent's MCP servers, if it shall have some. @tools: what it may call. */
+static int start_mcp(struct request *r, const struct sandbox_config *config,
+                     const struct nameset *tools, bool is_audit, struct mcp_servers **ret,
+                     struct why *why)
+{
+    struct mcp_servers_config servers = {
+        .path = r->mcp_path,
+        .agent = r->name,
+        .audit_log = r->audit_log,
+        .trace_id = config->trace_id,
+        .tools = tools,
+        .stream = config->stream,
+        .is_audit = is_audit,
+    };
+    int err = r->mcp_path != NULL ? mcp_servers_start(&servers, ret, why) : 0;
+
+    return err == 0 && *ret != NULL ? mcp_servers_give(*ret, r->policy, why) : err;
+}
+
 /** Run an enrolled sandbox. @wg: filled in here. */
 static int run_enrolled(struct request *r, struct sandbox_config *config, struct wg_conf *wg,
                         struct why *why)
@@ -492,21 +541,27 @@ static int run_enrolled(struct request *r, struct sandbox_config *config, struct
     struct audit_stream stream;
     struct enroll *enroll = NULL;
     struct policy *policy = NULL;
+    struct mcp_servers *servers = NULL;
     int status = SANDBOX_EXIT_FAILED;
     int err =
         agent == NULL ? why_set(why, -ENOMEM, "out of memory") : enter(r, agent, &enroll, why);
 
+    if (err == 0) {
+        use_records(agent, config, &stream);
+        err = start_mcp(r, config, &agent->identity.tools,
+                        strcmp(agent->identity.enforcement, "enforce") != 0, &servers, why);
+    }
     if (err == 0)
         err = use_identity(r, agent, config, wg, &policy, why);
     config->enroll = enroll;
     if (err == 0) {
-        use_records(agent, config, &stream);
         wipe(agent->private_key, sizeof(agent->private_key)); /* the tunnel has it */
         status = sandbox_run(config, why);
     }
     if (agent != NULL)
         enroll_agent_done(agent);
     free(agent);
+    mcp_servers_stop(servers);
     enroll_stop(enroll);
     policy_free(policy);
     return status;
@@ -525,6 +580,19 @@ static void default_name(const char *program, char ret[static SANDBOX_NAME_MAX +
     }
     (void)snprintf(ret + len, SANDBOX_NAME_MAX + 1 - len, "%s%06x", len > 0 ? "-" : "sandbox-",
                    rng_u32(rng_system()) & 0xffffff);
+}
+
+/** Run a sandbox that answers to nobody but its command line. */
+static int run_alone(struct request *r, struct sandbox_config *config, struct why *why)
+{
+    struct mcp_servers *servers = NULL;
+    int status = SANDBOX_EXIT_FAILED;
+
+    if (start_mcp(r, config, &r->tools, policy_get_mode(r->policy) == POLICY_AUDIT, &servers,
+                  why) == 0)
+        status = sandbox_run(config, why);
+    mcp_servers_stop(servers);
+    return status;
 }
 
 static int run(struct request *r)
@@ -554,9 +622,9 @@ static int run(struct request *r)
         }
         r->audit_log = r->default_log;
     }
-    if (sandbox_follow_links(r->policy) < 0) {
-        (void)why_set(&why, -ENOMEM, "out of memory");
-        return fail(&why);
+    if (r->trace_id == NULL && r->mcp_path != NULL && r->enroll.server.url == NULL) {
+        audit_make_trace_id(r->own_trace);
+        r->trace_id = r->own_trace;
     }
     has_no_stream = nats_options_stream(&r->nats, &stream, &why);
     if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
@@ -581,7 +649,7 @@ static int run(struct request *r)
         };
 
         status = r->enroll.server.url != NULL ? run_enrolled(r, &config, &wg, &why)
-                                              : sandbox_run(&config, &why);
+                                              : run_alone(r, &config, &why);
         if (why.text[0] != '\0')
             (void)fail(&why);
     }
@@ -599,11 +667,13 @@ static int start(int argc, char **argv)
         log_error("out of memory");
         return SANDBOX_EXIT_FAILED;
     }
+    nameset_init(&r.tools, IDENTITY_TOOLS_MAX);
     status = parse(&r, argc, argv);
     if (status < 0) {
         log_setup("lattice", r.is_verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, r.is_json);
         status = run(&r);
     }
+    nameset_done(&r.tools);
     policy_free(r.policy);
     return status;
 }

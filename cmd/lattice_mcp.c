@@ -20,6 +20,7 @@
 #include "cmd/cli.h"
 #include "cmd/mcp_commands.h"
 #include "cmd/session.h"
+#include "cmd/nats_options.h"
 #include "mcp/mcp.h"
 
 #define EXIT_FAILED     125
@@ -37,6 +38,11 @@ enum {
     OPT_WG,
     OPT_OFFLINE,
     OPT_AUDIT_LOG,
+    OPT_TRACE_ID,
+    OPT_NATS,
+    OPT_NATS_CREDS,
+    OPT_NATS_CA,
+    OPT_NATS_WORKSPACE,
     OPT_LISTEN,
     OPT_VERBOSE,
     OPT_COUNT,
@@ -59,8 +65,14 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_WG] = {"wg", "FILE", "The server's only way out is this WireGuard tunnel."},
     [OPT_OFFLINE] = {"offline", NULL, "The server has no way out."},
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
-                       "Records of the tool calls (default: $XDG_STATE_HOME/lattice/NAME.jsonl).\n"
-                       "The server's connections are recorded in NAME-server.jsonl."},
+                       "Records of the tool calls, and of what the server does meanwhile\n"
+                       "(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
+    [OPT_TRACE_ID] = {"trace-id", "UUID",
+                      "The trace that the records belong to (default: a new one)."},
+    [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
+    [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
+    [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
+    [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
     [OPT_LISTEN] = {"listen", "SOCKET",
                     "Serve clients of this socket ('lattice-mcp connect SOCKET') instead of\n"
                     "standard input and output; each gets a server process of its own."},
@@ -85,6 +97,9 @@ struct program {
     /* what the command line said */
     const char *name;
     const char *audit_log;
+    char default_log[PATH_CAP]; /* where audit_log points when nothing was said */
+    char trace_id[AUDIT_TRACE_CAP];
+    struct nats_options nats;
     const char *listen; /* path of a socket, or NULL */
     unsigned groups;
     struct identity identity;
@@ -163,12 +178,46 @@ static int take_option(struct program *p, int option, const char *value)
     case OPT_AUDIT_LOG:
         p->audit_log = value;
         return 0;
+    case OPT_TRACE_ID:
+        if (strlen(value) >= sizeof(p->trace_id))
+            return cli_usage_error(&gateway_command, "--trace-id '%s': a UUID expected", value);
+        (void)snprintf(p->trace_id, sizeof(p->trace_id), "%s", value);
+        return 0;
+    case OPT_NATS:
+        p->nats.url = value;
+        return add_server_option(p, option, value);
+    case OPT_NATS_CREDS:
+        p->nats.creds = value;
+        return add_server_option(p, option, value);
+    case OPT_NATS_CA:
+        p->nats.ca = value;
+        return add_server_option(p, option, value);
+    case OPT_NATS_WORKSPACE:
+        p->nats.workspace = value;
+        return add_server_option(p, option, value);
     case OPT_LISTEN:
         p->listen = value;
         return 0;
     default:
         return add_server_option(p, option, value);
     }
+}
+
+/** The server's sandbox shares our log and our trace: one record from the tool call to the packet.
+ */
+static int share_records(struct program *p)
+{
+    int status;
+
+    if (p->audit_log == NULL) {
+        if (audit_default_path(p->name, p->default_log, sizeof(p->default_log)) < 0)
+            return fail("no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
+        p->audit_log = p->default_log;
+    }
+    if (p->trace_id[0] == '\0')
+        audit_make_trace_id(p->trace_id);
+    status = add_server_option(p, OPT_AUDIT_LOG, p->audit_log);
+    return status != 0 ? status : add_server_option(p, OPT_TRACE_ID, p->trace_id);
 }
 
 static int parse(struct program *p, int argc, char **argv)
@@ -186,7 +235,9 @@ static int parse(struct program *p, int argc, char **argv)
         return c.status;
     if (c.index >= argc)
         return cli_usage_error(&gateway_command, "say which server to run, behind '--'");
-    status = add_server_arg(p, "--");
+    status = share_records(p);
+    if (status == 0)
+        status = add_server_arg(p, "--");
     while (status == 0 && c.index < argc)
         status = add_server_arg(p, argv[c.index++]);
     return status != 0 ? status : -1;
@@ -367,16 +418,17 @@ static int wait_for_server(struct program *p)
 
 static int start_audit(struct program *p)
 {
-    char path[PATH_CAP];
-    struct audit_config config = {.path = p->audit_log, .identity = p->name};
+    struct audit_stream stream;
     struct why why = {0};
+    int has_no_stream = nats_options_stream(&p->nats, &stream, &why);
+    struct audit_config config = {.path = p->audit_log,
+                                  .identity = p->name,
+                                  .trace_id = p->trace_id,
+                                  .stream = has_no_stream == 0 ? &stream : NULL};
+    int err = has_no_stream < 0 ? has_no_stream : audit_start(&config, &p->audit, &why);
 
-    if (config.path == NULL) {
-        if (audit_default_path(p->name, path, sizeof(path)) < 0)
-            return fail("no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
-        config.path = path;
-    }
-    return audit_start(&config, &p->audit, &why) < 0 ? fail(why.text) : 0;
+    nats_options_done(&p->nats);
+    return err < 0 ? fail(why.text) : 0;
 }
 
 static int start_transport(struct program *p)
@@ -431,7 +483,11 @@ static int run(struct program *p)
 static int gateway(int argc, char **argv)
 {
     static char server_name[64]; /* written here only */
-    struct program p = {.name = "mcp", .server_in = -1, .server_out = -1, .signals = {.fd = -1}};
+    static struct program p = {  /* large, and one gateway is all that a process runs */
+                               .name = "mcp",
+                               .server_in = -1,
+                               .server_out = -1,
+                               .signals = {.fd = -1}};
     int status;
 
     identity_init(&p.identity);

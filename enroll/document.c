@@ -65,9 +65,11 @@ static int read_expiry(const struct json *object, int64_t *ret, struct why *why)
     return 0;
 }
 
-static int read_destinations(const struct json *object, struct nameset *ret, struct why *why)
+/** Read the array of texts @key into @ret; absent: none. */
+static int read_names(const struct json *object, const char *key, struct nameset *ret,
+                      struct why *why)
 {
-    const struct json *list = json_get(object, "allowedDestinations");
+    const struct json *list = json_get(object, key);
 
     for (const struct json *v = json_first(list); v != NULL; v = json_next(v)) {
         const char *text;
@@ -76,7 +78,7 @@ static int read_destinations(const struct json *object, struct nameset *ret, str
         if (err == 0)
             err = nameset_add(ret, bytes_of_str(text));
         if (err < 0)
-            return why_set(why, err, "latticed's \"allowedDestinations\" cannot be read");
+            return why_set(why, err, "latticed's \"%s\" cannot be read", key);
     }
     return 0;
 }
@@ -98,7 +100,9 @@ static int read_all(const struct json *v, struct enroll_identity *id, struct why
     if (err == 0)
         err = read_expiry(v, &id->expires_s, why);
     if (err == 0)
-        err = read_destinations(v, &id->destinations, why);
+        err = read_names(v, "allowedDestinations", &id->destinations, why);
+    if (err == 0)
+        err = read_names(v, "allowedTools", &id->tools, why);
     if (err == 0 && (id->name[0] == '\0' || id->ns[0] == '\0'))
         err = why_set(why, -EINVAL, "latticed gave no name");
     return err;
@@ -114,6 +118,7 @@ int enroll_identity_parse(struct bytes json, struct enroll_identity *ret, struct
     if (err < 0)
         return err;
     nameset_init(&id.destinations, ENROLL_DESTINATIONS_MAX);
+    nameset_init(&id.tools, ENROLL_TOOLS_MAX);
     err = read_all(json_root(doc), &id, why);
     json_free(doc);
     if (err < 0)
@@ -126,4 +131,5 @@ int enroll_identity_parse(struct bytes json, struct enroll_identity *ret, struct
 void enroll_identity_done(struct enroll_identity *id)
 {
     nameset_done(&id->destinations);
+    nameset_done(&id->tools);
 }

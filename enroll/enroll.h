@@ -29,6 +29,7 @@
 
 #define ENROLL_NAME_MAX         63u  /* of an agent or a namespace */
 #define ENROLL_DESTINATIONS_MAX 256u /* rules of one identity */
+#define ENROLL_TOOLS_MAX        256u
 #define ENROLL_SECRET_CAP       9216u
 #define ENROLL_PATH_CAP         1024u
 #define ENROLL_KEY_TEXT_CAP     45u                /* base64 of a key and its NUL */
@@ -54,6 +55,7 @@ struct enroll_identity {
     struct ip address;                /* inside the tunnel */
     uint8_t public_key[32];
     struct nameset destinations; /* "allow RULE" or "deny RULE" */
+    struct nameset tools;        /* exact names of the tools that it may call */
 };
 void enroll_identity_done(struct enroll_identity *id);
 /** enroll_identity_parse() - Read an agent or a peer as latticed's API writes it.

@@ -115,17 +115,21 @@ static void on_expiry(void *self, struct mono now)
         arm_expiry(f);
 }
 
-static int add_local_denials(struct policy *to, const struct policy *local, struct why *why)
+/** What this machine's side adds: its deny rules, and the sockets of its own that it opens. */
+static int add_local_rules(struct policy *to, const struct policy *local, struct why *why)
 {
     const char *text;
 
-    for (unsigned i = 0; local != NULL && (text = policy_rule_text(local, i)) != NULL; i++)
-        if (strncmp(text, "deny ", 5) == 0) {
-            int err = policy_add_rule(to, POLICY_RULE_DENY, bytes_of_str(text + 5), why);
+    for (unsigned i = 0; local != NULL && (text = policy_rule_text(local, i)) != NULL; i++) {
+        int err = 0;
 
-            if (err < 0)
-                return err;
-        }
+        if (strncmp(text, "deny ", 5) == 0)
+            err = policy_add_rule(to, POLICY_RULE_DENY, bytes_of_str(text + 5), why);
+        else if (strncmp(text, "allow unix:", 11) == 0)
+            err = policy_add_rule(to, POLICY_RULE_ALLOW, bytes_of_str(text + 6), why);
+        if (err < 0)
+            return err;
+    }
     return 0;
 }
 
@@ -144,7 +148,7 @@ int sandbox_identity_policy(const struct enroll_identity *id, const struct polic
     for (unsigned i = 0; i < ARRAY_COUNT(own) && err == 0; i++)
         err = policy_add_rule(*ret, POLICY_RULE_ALLOW, bytes_of_str(own[i]), why);
     if (err == 0)
-        err = add_local_denials(*ret, local, why);
+        err = add_local_rules(*ret, local, why);
     if (err < 0)
         policy_free(*ret);
     return err;

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Promise: `sandbox start --mcp FILE` gives an agent MCP servers that run outside of its sandbox, with
+# the allowed tools only; a shell in the sandbox does not get past the gateway; one log and one trace
+# hold what the agent and its servers did; nothing is left when it ends.
+. "$(dirname "$0")/../support/live.sh"
+live_enter "$@"
+mcp=$(dirname "$LATTICE")/lattice-mcp
+[ -e "$mcp" ] || install -m 755 "$LATTICE_BIN/lattice-mcp" "$mcp"
+seen=$live_dir/tmp/seen
+cat >"$live_dir/mcp.json" <<EOF
+{"mcpServers": {
+  "tools": {"command": "/usr/bin/python3", "args": ["$LIVE_SUPPORT/mcp_server.py", "$seen"], "env": {"CANARY": "1"}},
+  "remote": {"url": "http://127.0.0.1:1/mcp", "headers": {"x": "y"}}
+}}
+EOF
+cat >"$live_dir/client.py" <<'EOF'
+import json, os, subprocess, sys
+servers = json.load(open(os.environ["LATTICE_MCP_CONFIG"]))["mcpServers"]
+print("remote", json.dumps(servers["remote"]))
+lines = [json.dumps({"jsonrpc": "2.0", "id": i, "method": m, "params": p}) for i, (m, p) in enumerate([
+    ("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}}), ("tools/list", {}),
+    ("tools/call", {"name": "echo", "arguments": {"text": "hello"}}), ("tools/call", {"name": "wipe"})])]
+server = servers["tools"]
+run = subprocess.run([server["command"], *server["args"]], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=30)
+print(run.stdout, run.stderr, "status", run.returncode)
+EOF
+: >"$seen" && chmod 666 "$seen" && chmod 644 "$live_dir"/*.json "$live_dir"/*.py
+sandbox() { # OPTIONS… -- CMD
+    live_user client env XDG_RUNTIME_DIR="$live_dir/tmp" "$LATTICE" sandbox start --name agent --offline \
+        --audit-log "$live_dir/tmp/a.jsonl" "$@"
+}
+sandbox --mcp "$live_dir/mcp.json" --allow-tool echo -- /usr/bin/python3 "$live_dir/client.py" >"$live_dir/out" 2>"$live_dir/err"
+equal "the agent ends well" 0 $?
+contains "an allowed tool answers" '"id": 2, "result": .*hello' "$live_dir/out"
+lacks "the list hides the others" '"name": "(wipe|connect)"' "$live_dir/out"
+contains "a hidden tool is an unknown one" '"id":3,"error":\{"code":-32602,"message":"Unknown tool: wipe"' "$live_dir/out"
+lacks "… which the server never saw" 'wipe' "$seen"
+contains "a remote server's entry is copied as it is" '^remote \{"url": "http://127.0.0.1:1/mcp", "headers": \{"x": "y"\}\}$' "$live_dir/out"
+check "the log of agent, gateway and server is whole" "$LATTICE" audit verify "$live_dir/tmp/a.jsonl"
+contains "the call is a span" '"kind":"span".*"tool":"echo".*"status":"ok"' "$live_dir/tmp/a.jsonl"
+equal "agent, gateway and server share one trace" 1 "$(grep -o '"trace_id":"[^"]*"' "$live_dir/tmp/a.jsonl" | sort -u | wc -l)"
+equal "nothing is left" "" "$(find "$live_dir/tmp" -name 'lattice-mcp.*')"
+
+sandbox --mcp "$live_dir/mcp.json" --allow-tool echo --allow-tool wipe -- /usr/bin/python3 "$live_dir/client.py" >"$live_dir/out" 2>&1
+contains "the hidden tool works once it is allowed" '"id": 3, "result": .*wiped' "$live_dir/out"
+
+# A shell of the agent's sees the socket, and the gateway behind it judges what comes.
+printf '%s\n' 'import socket, sys, glob' 's = socket.socket(socket.AF_UNIX)' 's.connect(glob.glob(sys.argv[1])[0])' \
+    's.sendall(b"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"name\":\"wipe\"}}\n")' \
+    'print(s.recv(4096).decode())' >"$live_dir/raw.py" && chmod 644 "$live_dir/raw.py"
+sandbox --mcp "$live_dir/mcp.json" --allow-tool echo -- /usr/bin/python3 "$live_dir/raw.py" "$live_dir/tmp/lattice-mcp.*/tools.sock" >"$live_dir/out" 2>&1
+contains "a raw connection to the socket meets the gateway" '"id":9,"error":\{"code":-32602' "$live_dir/out"
+
+printf '{"mcpServers": {\n "a b": {"command": "x"}}}' >"$live_dir/bad.json" && chmod 644 "$live_dir/bad.json"
+sandbox --mcp "$live_dir/bad.json" -- true >"$live_dir/out" 2>&1
+equal "a bad file starts nothing" 125 $?
+contains "… and says where it is wrong" "bad.json:2:2: a server's name is" "$live_dir/out"
+live_done

@@ -259,6 +259,10 @@ int64_t audit_store_load(struct audit_store *s, const char *log_path, uint64_t *
  * -EINVAL no such message; -EPERM it speaks for another agent; -EIO. */
 int audit_store_put(struct audit_store *s, const char *subject, struct bytes payload,
                     struct why *why) MUST_USE;
+/** audit_store_import() - Take a row as the REST API shows it: a span, a flow or a decision, with
+ * the names of audit_span_json() and audit_flow_json(). Errors: -EINVAL with @why; -EIO. */
+struct json;
+int audit_store_import(struct audit_store *s, const struct json *row, struct why *why) MUST_USE;
 /** audit_compat_flow() - Append what subject AUDIT_COMPAT_SUBJECT says about a message of the
  * stream, for publishers that may not say it themselves. Returns 1; 0 when it is not about an ended
  * flow; -EINVAL no such message; -ENOBUFS. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `lattice audit`: check a log's chain, show it, and ask it for traces and flows. It reads the logs
- * of this machine; it never writes to one.
+ * `lattice audit`: check a log's chain, show it, and ask it, or latticed, for traces and flows. It
+ * never writes to a log.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,19 +19,27 @@
 #include "base/io.h"
 #include "base/json_out.h"
 #include "base/own.h"
+#include "cmd/audit_remote.h"
 #include "cmd/cli.h"
 #include "cmd/commands.h"
 
-#define CLI_EXIT_NOT_FOUND 5
-#define OUTPUT_MAX         (64u << 20)
+#define OUTPUT_MAX (64u << 20)
 
 static const struct cli_option option_file = {"file", "FILE",
                                               "read this log instead of all logs of this user"};
 static const struct cli_option option_db = {"db", "FILE",
                                             "keep the answers' database here (default: in memory)"};
+static const struct cli_option option_server = {
+    "server-url", "URL", "ask the latticed at this address, not this machine's logs"};
+static const struct cli_option option_token = {
+    "token-file", "FILE", "file that holds the administrator's token (default: the login's)"};
+static const struct cli_option option_ca = {"ca-file", "FILE", "certificates to trust, PEM"};
+static const struct cli_option option_plain = {"insecure-http", NULL,
+                                               "send the token over plain HTTP to another host"};
 static const struct cli_option option_json = {"json", NULL, "JSON, one object a line"};
 
 struct query {
+    const char *word; /* the operand; NULL: none */
     const char *file;
     const char *db;
     struct audit_filter filter;
@@ -39,6 +47,8 @@ struct query {
     bool is_running;
     bool is_all;
     bool is_json;
+    bool is_remote;
+    struct session session;
 };
 
 struct printer {
@@ -115,6 +125,14 @@ static int take_option(struct query *q, const struct cli_command *command, const
         q->file = value;
     else if (strcmp(name, "db") == 0)
         q->db = value;
+    else if (strcmp(name, "server-url") == 0)
+        q->is_remote = snprintf(q->session.url, sizeof(q->session.url), "%s", value) > 0;
+    else if (strcmp(name, "token-file") == 0)
+        q->session.token_file = value;
+    else if (strcmp(name, "ca-file") == 0)
+        q->session.ca_file = value;
+    else if (strcmp(name, "insecure-http") == 0)
+        q->session.may_be_plain = true;
     else if (strcmp(name, "agent") == 0)
         q->filter.agent = value;
     else if (strcmp(name, "follow") == 0)
@@ -141,10 +159,10 @@ static int take_option(struct query *q, const struct cli_command *command, const
 static bool parse(struct cli_parser *p, const struct cli_command *command, int argc, char **argv,
                   unsigned operands_min, unsigned operands_max, struct query *q, int *ret_status)
 {
+    struct operands words = {0};
     int option;
-    unsigned count;
 
-    cli_begin(p, command, argc, argv);
+    operands_begin(p, command, argc, argv, &words); /* before the options or behind them */
     while ((option = cli_next(p)) >= 0) {
         *ret_status = take_option(q, command, command->options[option].name, p->value);
         if (*ret_status != CLI_EXIT_OK)
@@ -154,10 +172,11 @@ static bool parse(struct cli_parser *p, const struct cli_command *command, int a
         *ret_status = p->status;
         return false;
     }
-    count = (unsigned)(argc - p->index);
-    if (count < operands_min || count > operands_max) {
-        *ret_status = cli_usage_error(command, count < operands_min ? "an operand is missing"
-                                                                    : "too many operands");
+    operands_end(p, &words);
+    q->word = words.count > 0 ? words.items[0] : NULL;
+    if (words.count < operands_min || words.count > operands_max) {
+        *ret_status = cli_usage_error(command, words.count < operands_min ? "an operand is missing"
+                                                                          : "too many operands");
         return false;
     }
     return true;
@@ -242,7 +261,7 @@ static int audit_verify_command(int argc, char **argv)
 
     if (!parse(&p, &command, argc, argv, 1, 1, &q, &status))
         return status;
-    if (log_path(argv[p.index], path, &why) < 0)
+    if (log_path(q.word, path, &why) < 0)
         return fail(&why);
     err = audit_verify(path, q.is_running, &check, &why);
     if (err < 0 && err != -EBADMSG)
@@ -334,7 +353,7 @@ static int audit_show_command(int argc, char **argv)
 
     if (!parse(&p, &command, argc, argv, 1, 1, &q, &status))
         return status;
-    if (log_path(argv[p.index], path, &why) < 0)
+    if (log_path(q.word, path, &why) < 0)
         return fail(&why);
     return show_file(path, &q);
 }
@@ -465,11 +484,67 @@ static int end_query(int err, const char *what, const struct printer *p)
     return fflush(stdout) == 0 ? CLI_EXIT_OK : CLI_EXIT_ERROR;
 }
 
+/** Prove who we are, run @ask, and forget the token. */
+static int with_session(struct query *q, int (*ask)(struct query *q, void *self), void *self)
+{
+    int status;
+
+    buf_init(&q->session.token, SESSION_TOKEN_CAP);
+    q->session.is_json = q->is_json;
+    status = session_open(&q->session, NULL);
+    return session_done(&q->session, status != 0 ? status : ask(q, self));
+}
+
+static int ask_traces(struct query *q, void *self)
+{
+    return audit_remote_traces(&q->session, &q->filter, print_trace, self);
+}
+
+static int remote_traces(struct query *q, struct printer *printer)
+{
+    int status = with_session(q, ask_traces, printer);
+
+    return status != 0 ? status : end_query(0, "traces", printer);
+}
+
+static int ask_flows(struct query *q, void *self)
+{
+    return audit_remote_flows(&q->session, &q->filter, self);
+}
+
+static int ask_trace(struct query *q, void *self)
+{
+    return audit_remote_trace(&q->session, q->filter.trace_id, self);
+}
+
+/** A projection of what latticed answers; else as open_store(). Returns 0 or an exit status. */
+static int get_store(struct query *q, int (*ask)(struct query *q, void *self),
+                     struct audit_store **ret)
+{
+    struct why why = {0};
+    int status;
+
+    if (!q->is_remote)
+        return open_store(q, ret, &why) < 0 ? fail(&why) : 0;
+    if (audit_store_open(":memory:", ret, &why) < 0)
+        return fail(&why);
+    status = with_session(q, ask, *ret);
+    if (status != 0) {
+        audit_store_close(*ret);
+        *ret = NULL;
+    }
+    return status;
+}
+
 static int audit_traces_command(int argc, char **argv)
 {
     const struct cli_option options[] = {
         option_file,
         option_db,
+        option_server,
+        option_token,
+        option_ca,
+        option_plain,
         {"agent", "NAME", "only traces in which this agent took part"},
         {"since", "TIME", "only what began after it: 10m, 2h, 3d ago, or an RFC 3339 time"},
         {"limit", "N", "at most so many rows (50)"},
@@ -492,9 +567,11 @@ static int audit_traces_command(int argc, char **argv)
 
     if (!parse(&p, &command, argc, argv, 0, 0, &q, &status))
         return status;
+    printer.drawing = drawing_of(&q);
+    if (q.is_remote)
+        return remote_traces(&q, &printer);
     if (open_store(&q, &store, &why) < 0)
         return fail(&why);
-    printer.drawing = drawing_of(&q);
     status =
         end_query(audit_store_traces(store, &q.filter, print_trace, &printer), "traces", &printer);
     audit_store_close(store);
@@ -506,6 +583,10 @@ static int audit_flows_command(int argc, char **argv)
     const struct cli_option options[] = {
         option_file,
         option_db,
+        option_server,
+        option_token,
+        option_ca,
+        option_plain,
         {"agent", "NAME", "only flows of this agent"},
         {"verdict", "allow|drop", "only what was judged so"},
         {"since", "TIME", "only what came after it: 10m, 2h, 3d ago, or an RFC 3339 time"},
@@ -523,15 +604,15 @@ static int audit_flows_command(int argc, char **argv)
     struct query q = {0};
     struct audit_store *store = NULL;
     struct printer printer = {.query = &q};
-    struct why why = {0};
     struct cli_parser p;
     int status;
 
     if (!parse(&p, &command, argc, argv, 0, 1, &q, &status))
         return status;
-    q.filter.trace_id = p.index < argc ? argv[p.index] : NULL;
-    if (open_store(&q, &store, &why) < 0)
-        return fail(&why);
+    q.filter.trace_id = q.word;
+    status = get_store(&q, ask_flows, &store);
+    if (status != 0)
+        return status;
     printer.drawing = drawing_of(&q);
     status =
         end_query(audit_store_flows(store, &q.filter, print_flow, &printer), "flows", &printer);
@@ -568,6 +649,10 @@ static int audit_trace_command(int argc, char **argv)
     const struct cli_option options[] = {
         option_file,
         option_db,
+        option_server,
+        option_token,
+        option_ca,
+        option_plain,
         {"all", NULL, "also allowed look-ups, and decisions whose flow is shown"},
         option_json,
     };
@@ -584,24 +669,25 @@ static int audit_trace_command(int argc, char **argv)
     struct query q = {0};
     struct audit_store *store = NULL;
     struct audit_tree *tree = NULL;
-    struct why why = {0};
     struct cli_parser p;
     int status;
     int err;
 
     if (!parse(&p, &command, argc, argv, 1, 1, &q, &status))
         return status;
-    if (open_store(&q, &store, &why) < 0)
-        return fail(&why);
-    err = audit_tree_load(store, argv[p.index], &tree);
+    q.filter.trace_id = q.word;
+    status = get_store(&q, ask_trace, &store);
+    if (status != 0)
+        return status;
+    err = audit_tree_load(store, q.word, &tree);
     if (err == 0)
         status = print_tree(tree, &q);
     else
-        (void)fprintf(stderr, "lattice audit: trace %s: %s\n", argv[p.index],
+        (void)fprintf(stderr, "lattice audit: trace %s: %s\n", q.word,
                       err == -ENOENT ? "there is none with this id" : strerror(-err));
     audit_tree_free(tree);
     audit_store_close(store);
-    return err == 0 ? status : err == -ENOENT ? CLI_EXIT_NOT_FOUND : CLI_EXIT_ERROR;
+    return err == 0 ? status : err == -ENOENT ? EXIT_NOT_FOUND : CLI_EXIT_ERROR;
 }
 
 /* --- the family ------------------------------------------------------------------------------- */

@@ -199,6 +199,7 @@ void approvals_reject(struct call *call);
 void peers_list(struct call *call);
 void peers_announce(struct call *call);
 void traces_list(struct call *call);
+void traces_summaries(struct call *call);
 void traces_show(struct call *call);
 void traces_call_tree(struct call *call);
 void traces_flows(struct call *call);

@@ -145,6 +145,26 @@ void traces_list(struct call *call)
     answer_page(call, &f, &rows, audit_store_spans(call->c->traces, &f, write_span, &rows));
 }
 
+static int write_summary(void *self, const struct audit_trace_row *row)
+{
+    struct rows *rows = self;
+
+    audit_trace_json(row, &rows->call->j);
+    note_last(rows, row->trace_id, row->started_ns);
+    return 0;
+}
+
+void traces_summaries(struct call *call)
+{
+    struct rows rows = {.call = call};
+    struct audit_filter f;
+
+    if (!read_filter(call, &f) || !refresh(call))
+        return;
+    begin(call);
+    answer_page(call, &f, &rows, audit_store_traces(call->c->traces, &f, write_summary, &rows));
+}
+
 void traces_flows(struct call *call)
 {
     struct rows rows = {.call = call};

@@ -2,11 +2,12 @@
 """Live: a parent agent delegates a child; latticed shows both as one trace: agents, programs, flows, verdicts with rules."""
 import json
 import os
+import subprocess
 import sys
 
 import control
 from control import ISO, ok
-from enroll_world import World, wait_for
+from enroll_world import LATTICE, World, wait_for
 
 if not any(os.access(p, os.X_OK) for p in ("/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server")):
     print("SKIP: nats-server is not installed")
@@ -46,4 +47,18 @@ programs = {s["spanId"]: s["tool"] for s in spans(agentId="kid") + spans(agentId
 ok(flows and all(programs.get(f["spanId"]) == "exec:curl" for f in flows), "each flow belongs to the program that opened it", flows)
 ok({f["verdict"] for f in flows} == {"allow", "drop"}, "allowed and refused ones", flows)
 
+token = latticed.dir / "data/admin-token"
+shown = subprocess.run([LATTICE, "audit", "trace", root["traceId"], "--server-url", world.url, "--token-file", token],
+                       capture_output=True, text=True, env=world.environment())
+ok(shown.returncode == 0 and all(x in shown.stdout for x in ("sandbox:parent", "sandbox:kid", "exec:curl", "192.0.2.9:80", "rule allow")),
+   "lattice audit trace shows one tree, asked of latticed", shown)
+lines = shown.stdout.splitlines()
+ok(any(x.lstrip("│ ").startswith(("├─ sandbox:kid", "└─ sandbox:kid")) and not x.startswith(("├", "└")) for x in lines), "… the child below its parent", shown.stdout)
+as_json = subprocess.run([LATTICE, "audit", "trace", root["traceId"], "--json", "--server-url", world.url, "--token-file", token],
+                         capture_output=True, text=True, env=world.environment())
+ok(as_json.returncode == 0 and json.loads(as_json.stdout)["traceId"] == root["traceId"], "… as JSON", as_json)
+listed = subprocess.run([LATTICE, "audit", "traces", "--server-url", world.url, "--token-file", token],
+                        capture_output=True, text=True, env=world.environment())
+ok(listed.returncode == 0 and root["traceId"] in listed.stdout, "lattice audit traces asks latticed, too", listed)
+print("".join(f"# {x}\n" for x in lines), end="")
 sys.exit(1 if control.failed else 0)

@@ -187,7 +187,7 @@ END_TEST
 START_TEST(call_filter_is_loaded_by_the_kernel)
 {
     struct call_rule rules[] = {
-        {.number = SYS_getppid, .answer = SECCOMP_RET_ERRNO | ENOTTY},
+        {.number = SYS_sched_get_priority_max, .answer = SECCOMP_RET_ERRNO | ENOTTY},
         {.number = SYS_dup,
          .answer = SECCOMP_RET_ERRNO | EXDEV,
          .count = 1,
@@ -208,13 +208,14 @@ START_TEST(call_filter_is_loaded_by_the_kernel)
         ck_assert_int_eq(call_filter_add(&filter, &rules[i]), 0);
     ck_assert_int_eq(call_filter_build(&filter, &program), 0);
     raw.len = (unsigned short)program.len;
-    ck_assert_int_gt(syscall(SYS_getppid), 0);
+    ck_assert_int_ge(syscall(SYS_sched_get_priority_max, 0), 0);
     ck_assert(dup(2000) < 0 && errno == EBADF);
     ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     ck_assert_int_eq(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw), 0);
-    ck_assert(syscall(SYS_getppid) < 0 && errno == ENOTTY);
+    ck_assert(syscall(SYS_sched_get_priority_max, 0) < 0 && errno == ENOTTY);
     ck_assert(dup(2000) < 0 && errno == EXDEV);
     ck_assert(dup(999) < 0 && errno == EBADF);
+    _exit(0); /* a sanitizer's way out is not for filtered processes */
 }
 END_TEST
 

@@ -536,7 +536,9 @@ static const struct cli_command lattice_mcp_command = {
         "Commands:\n"
         "  gateway                   Run an MCP server in a sandbox and judge each tool call.\n"
         "  connect                   Speak to a gateway behind a socket on standard input and "
-        "output.",
+        "output.\n"
+        "  wrap, unwrap              Put the servers of a client's configuration behind gateways, "
+        "or back.",
     .options = serve_options,
     .option_count = ARRAY_COUNT(serve_options),
     .more = "latticed and the token are those of 'lattice login', or $LATTICE_SERVER_URL and\n"
@@ -578,7 +580,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *word;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"gateway", gateway}, {"connect", mcp_connect}};
+    } commands[] = {{"gateway", gateway},
+                    {"connect", mcp_connect},
+                    {"wrap", mcp_wrap_command},
+                    {"unwrap", mcp_unwrap_command}};
 
     log_setup("lattice-mcp", LOG_LEVEL_WARN, /*json=*/false);
     for (unsigned i = 0; argc > 1 && i < ARRAY_COUNT(commands); i++)

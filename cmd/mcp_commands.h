@@ -19,6 +19,11 @@ int mcp_listen(const char *path, int argc, char **argv);
  * socket, so that any MCP client can use it as a stdio server. Returns the exit status. */
 int mcp_connect(int argc, char **argv);
 
+/** mcp_wrap_command(), mcp_unwrap_command() - `lattice-mcp wrap FILE` and `unwrap FILE`. Return the
+ * exit status. */
+int mcp_wrap_command(int argc, char **argv);
+int mcp_unwrap_command(int argc, char **argv);
+
 struct session;
 
 /** mcp_serve_tools() - Serve the platform's tools on standard input and output until its end.

@@ -56,6 +56,8 @@ static const char *const migrations[] = {
     "  who TEXT NOT NULL, key TEXT NOT NULL, hash BLOB NOT NULL, created_s INTEGER NOT NULL,"
     "  PRIMARY KEY(who, key)) STRICT, WITHOUT ROWID;",
     store_step_network,
+    store_step_history,
+    store_step_approvals,
     "DELETE FROM requests;" /* keys stood there in clear, without answers */
     "ALTER TABLE requests ADD COLUMN status INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE requests ADD COLUMN answer BLOB NOT NULL DEFAULT x'';",

@@ -23,6 +23,18 @@
                                       "''),"                                                       \
                                       " 'result', json(result), 'error', nullif(error, ''))"
 
+const char store_step_approvals[] =
+    "CREATE TABLE approvals("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, ns TEXT NOT NULL,"
+    "  tool TEXT NOT NULL, arguments TEXT NOT NULL, hash BLOB NOT NULL,"
+    "  requested_by TEXT NOT NULL, created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
+    "  state TEXT NOT NULL DEFAULT 'pending' CHECK(state IN"
+    "   ('pending','approved','executed','failed','rejected','expired')),"
+    "  decided_s INTEGER NOT NULL DEFAULT 0, decided_by TEXT NOT NULL DEFAULT '',"
+    "  via TEXT NOT NULL DEFAULT '', result TEXT, error TEXT NOT NULL DEFAULT '',"
+    "  is_delivered INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "CREATE INDEX approvals_state ON approvals(state, expires_s);";
+
 void store_approval_done(struct store_approval *a)
 {
     json_free(a->arguments);

@@ -52,7 +52,9 @@ const char store_step_network[] =
     "  created_s INTEGER NOT NULL, PRIMARY KEY(ns, name)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE plans("
     "  ns TEXT NOT NULL, id TEXT NOT NULL, changes TEXT NOT NULL, expires_s INTEGER NOT NULL,"
-    "  is_used INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(ns, id)) STRICT, WITHOUT ROWID;"
+    "  is_used INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(ns, id)) STRICT, WITHOUT ROWID;";
+
+const char store_step_history[] =
     "CREATE TABLE history("
     "  seq INTEGER PRIMARY KEY AUTOINCREMENT, time_s INTEGER NOT NULL, kind TEXT NOT NULL,"
     "  ns TEXT NOT NULL, name TEXT NOT NULL, doc TEXT) STRICT;"
@@ -74,17 +76,7 @@ const char store_step_network[] =
     " BEGIN" HISTORY("policy", "OLD", "NULL") "END;"
     "INSERT INTO history(time_s, kind, ns, name, doc)"
     " SELECT unixepoch(), 'peer', a.ns, a.name, " PEER_DOC("a")
-    " FROM agents a WHERE a.phase = 'Active';"
-    "CREATE TABLE approvals("
-    "  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, ns TEXT NOT NULL,"
-    "  tool TEXT NOT NULL, arguments TEXT NOT NULL, hash BLOB NOT NULL,"
-    "  requested_by TEXT NOT NULL, created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
-    "  state TEXT NOT NULL DEFAULT 'pending' CHECK(state IN"
-    "   ('pending','approved','executed','failed','rejected','expired')),"
-    "  decided_s INTEGER NOT NULL DEFAULT 0, decided_by TEXT NOT NULL DEFAULT '',"
-    "  via TEXT NOT NULL DEFAULT '', result TEXT, error TEXT NOT NULL DEFAULT '',"
-    "  is_delivered INTEGER NOT NULL DEFAULT 0) STRICT;"
-    "CREATE INDEX approvals_state ON approvals(state, expires_s);";
+    " FROM agents a WHERE a.phase = 'Active';";
 /* clang-format on */
 
 /** Append each row's first column, JSON text, as an element. */

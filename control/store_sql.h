@@ -44,8 +44,10 @@ int sql_begin(struct store *s, bool *ret_own) MUST_USE;
  * commit's. */
 int sql_end(struct store *s, bool own, int result) MUST_USE;
 
-/** The second step of the schema: the network, its history, approvals (store_network.c). */
+/* Steps of the schema: the network and its history (store_network.c), approvals. */
 extern const char store_step_network[];
+extern const char store_step_history[];
+extern const char store_step_approvals[];
 
 #define HISTORY_KEEP 100000 /* changes; what is older and overtaken is forgotten */
 int store_history_trim(struct store *s) MUST_USE;

@@ -29,6 +29,7 @@
 #include "base/loop.h"
 #include "base/must.h"
 #include "base/rng.h"
+#include "base/why.h"
 #include "policy/identity.h"
 
 #define MCP_LINE_MAX      (16u << 20) /* bytes of one message */
@@ -143,6 +144,28 @@ void mcp_server_line(struct mcp_server *s, struct bytes line, int64_t now_s);
 void mcp_server_too_long(struct mcp_server *s);
 /** mcp_server_free() - Accepts NULL. */
 void mcp_server_free(struct mcp_server *s);
+
+/*
+ * Clients keep their servers in a JSON file, in an object "mcpServers".
+ */
+#define MCP_CONFIG_MAX (8u << 20) /* bytes of such a file */
+
+struct mcp_wrap_options {
+    const char *program;      /* path of lattice-mcp */
+    const char *const *words; /* options for each gateway */
+    unsigned word_count;
+    const char *only; /* name of the one server to wrap; NULL: all */
+};
+
+/**
+ * mcp_wrap() - Rewrite the file's @text so that its stdio servers run behind the gateway.
+ * @options: NULL: the other way round. Servers that are wrapped already, servers without a command
+ * and lattice-mcp itself stay as they are, and so does every byte that need not change.
+ * @ret: the text is appended. @ret_changed: how many servers changed.
+ * Errors: -EINVAL with @why: no strict JSON, or no mcpServers; -E2BIG; -EMSGSIZE; -ENOMEM.
+ */
+int mcp_wrap(struct bytes text, const struct mcp_wrap_options *options, struct buf *ret,
+             unsigned *ret_changed, struct why *why) MUST_USE;
 
 /*
  * The stdio transport: two descriptors toward the client, two toward the server, one loop.

@@ -255,6 +255,34 @@ static int load_secret(struct control_nats *n, struct why *why)
     return err;
 }
 
+/** The port of our last life: sandboxes that outlive us know it. 0: none. */
+static uint16_t last_port(const struct control_nats *n)
+{
+    char path[PATH_CAP];
+    struct buf text;
+    uint16_t port = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/port", n->dir);
+    buf_init(&text, 64);
+    if (io_read_file(path, &text, NULL) == 0 && text.len > 0 && text.data[text.len - 1] == '\n' &&
+        port_parse(bytes_of(text.data, text.len - 1), &port) < 0)
+        port = 0;
+    buf_done(&text);
+    return port;
+}
+
+static void keep_port(const struct control_nats *n)
+{
+    char path[PATH_CAP];
+    char text[16];
+    int len = snprintf(text, sizeof(text), "%u\n", n->port);
+
+    (void)snprintf(path, sizeof(path), "%s/port", n->dir);
+    auto_fd fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || io_write_all(fd, text, (size_t)len) < 0)
+        log_warn("nats-server's port cannot be kept; sandboxes will not find it after a restart");
+}
+
 static void make_password(char ret[static HASH_HEX_LEN + 1])
 {
     struct rng rng = rng_system();
@@ -292,10 +320,21 @@ int control_nats_start(struct loop *loop, const char *data_dir, struct control_n
         err = load_secret(n, why);
     if (err == 0 && inotify_add_watch(notify_fd, n->dir, IN_CLOSE_WRITE | IN_MOVED_TO) < 0)
         err = why_set(why, -errno, "cannot watch %s: %s", n->dir, strerror(errno));
+    n->port = last_port(n);
     if (err == 0)
         err = spawn(n, why);
     if (err == 0)
         err = wait_port(n, notify_fd, why);
+    if (err < 0 && n->port != 0 && n->child.fd >= 0) { /* somebody else has the port by now */
+        (void)kill(n->pid, SIGKILL);
+        reap(n);
+        n->port = 0;
+        err = spawn(n, why);
+        if (err == 0)
+            err = wait_port(n, notify_fd, why);
+    }
+    if (err == 0)
+        keep_port(n);
     if (err == 0 && (err = loop_watch(loop, &n->child, EPOLLIN)) < 0)
         (void)why_set(why, err, "cannot watch nats-server: %s", strerror(-err));
     if (err < 0) {

@@ -171,45 +171,68 @@ int agent_fd_flags(struct agents *a, pid_t tid, int fd)
     return at != NULL ? (int)strtoul(at + 6, NULL, 8) : -EINVAL;
 }
 
+static DIR *open_directory(int at_fd, const char *path)
+{
+    int fd = openat(at_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (dir == NULL && fd >= 0)
+        (void)close(fd);
+    return dir;
+}
+
+/** Look at one table of descriptors. Returns how many there are in it. */
+static unsigned survey_table(int at_fd, const char *path, void (*seen)(void *self, uint64_t inode),
+                             void *self_arg)
+{
+    DIR *dir = open_directory(at_fd, path);
+    struct dirent *entry;
+    unsigned count = 0;
+    uint64_t inode;
+
+    if (dir == NULL)
+        return 0; /* another user's, or gone */
+    while ((entry = readdir(dir)) != NULL) {
+        count += entry->d_name[0] != '.';
+        if (link_inode(dirfd(dir), entry->d_name, &inode) == 0)
+            seen(self_arg, inode);
+    }
+    (void)closedir(dir);
+    return count;
+}
+
+/** A process whose first thread has ended shows no descriptors; its other threads do. */
 static void survey_process(int proc_fd, const char *pid, void (*seen)(void *self, uint64_t inode),
                            void *self_arg)
 {
     char path[PROC_PATH_CAP];
     struct dirent *entry;
-    uint64_t inode;
     DIR *dir;
-    int fd;
 
     (void)snprintf(path, sizeof(path), "%.16s/fd", pid);
-    fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return; /* another user's, or gone */
-    dir = fdopendir(fd);
-    if (dir == NULL) {
-        (void)close(fd);
+    if (survey_table(proc_fd, path, seen, self_arg) > 0)
         return;
+    (void)snprintf(path, sizeof(path), "%.16s/task", pid);
+    dir = open_directory(proc_fd, path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, pid) == 0 || entry->d_name[0] == '.')
+            continue;
+        (void)snprintf(path, sizeof(path), "%.16s/fd", entry->d_name);
+        if (survey_table(dirfd(dir), path, seen, self_arg) > 0)
+            break; /* threads have one table in common */
     }
-    while ((entry = readdir(dir)) != NULL) {
-        if (link_inode(dirfd(dir), entry->d_name, &inode) == 0)
-            seen(self_arg, inode);
-    }
-    (void)closedir(dir);
+    if (dir != NULL)
+        (void)closedir(dir);
 }
 
 void agent_survey(struct agents *a, void (*seen)(void *self, uint64_t inode), void *self_arg)
 {
+    DIR *dir = open_directory(a->proc_fd, ".");
     struct dirent *entry;
     char own[16];
-    DIR *dir;
-    int fd = openat(a->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0)
+    if (dir == NULL)
         return;
-    dir = fdopendir(fd);
-    if (dir == NULL) {
-        (void)close(fd);
-        return;
-    }
     (void)snprintf(own, sizeof(own), "%d", getpid());
     while ((entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, own) != 0)

@@ -214,6 +214,12 @@ static void survey(struct session *s)
     s->survey_until = mono_add_ns(s->survey_until, s->survey_until.ns - begun.ns);
 }
 
+/** Did the latest look find it, or may it be between two processes? */
+static bool was_seen(const struct session *s, const struct vsock *v)
+{
+    return v->seen == s->survey_serial || mono_before(mono_now(), v->passed_until);
+}
+
 /** Without a look at the agent's descriptors: closed for certain, or perhaps still open? */
 static bool may_be_open(struct session *s, struct vsock *v)
 {
@@ -238,7 +244,7 @@ static void sweep(struct session *s)
 
         if (v == NULL || v->flow != NULL || v->is_queued || v->is_busy)
             continue;
-        if (v->kept_fd >= 0 ? v->seen != s->survey_serial : !may_be_open(s, v))
+        if (v->kept_fd >= 0 ? !was_seen(s, v) : !may_be_open(s, v))
             sock_end(s, v);
     }
     s->sweep_at = 2 * vsock_count(s->sockets);
@@ -259,7 +265,7 @@ bool sock_is_open(struct session *s, struct vsock *v)
     if (is_open && !v->is_busy &&
         v->kept_fd >= 0) { /* our own duplicate keeps it open: who else? */
         survey(s);
-        is_open = v->seen == s->survey_serial;
+        is_open = was_seen(s, v);
     }
     if (!is_open)
         sock_end(s, v);

@@ -38,6 +38,7 @@
 #define RIGHTS_MAX       253u       /* SCM_MAX_FD, linux net/scm.h */
 #define WAITALL_MAX      65536u     /* a stream surely queues so much */
 #define WAITALL_RETRY_MS 2
+#define PASSED_MS        1000 /* a message with a descriptor is read within this time */
 #define TUN_MAJOR        10u
 #define TUN_MINOR        200u
 #ifndef SCM_PIDFD
@@ -70,6 +71,11 @@ static uint8_t *payload_room(struct session *s, size_t len, void **ret_owned)
         return s->scratch;
     *ret_owned = malloc(len);
     return *ret_owned;
+}
+
+static bool carries_fds(const struct cmsghdr *c)
+{
+    return c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD);
 }
 
 static int socket_type(int fd)
@@ -223,6 +229,37 @@ static int64_t send_copy(struct session *s, const struct trap *t, const struct u
     return n;
 }
 
+/** The kernel passes these on. Until they arrive no process has them, and they are open all the
+ * same. What is read here decides nothing else. */
+static void note_passed(struct session *s, const struct trap *t, const struct unix_message *m)
+{
+    struct mono until = mono_add_ms(mono_now(), PASSED_MS);
+    struct rights r = {.len = m->control_len};
+    struct msghdr walk = {.msg_control = r.control.bytes, .msg_controllen = m->control_len};
+
+    if (m->control == 0 || m->control_len == 0 || m->control_len > sizeof(r.control.bytes) ||
+        trap_read(s, t, m->control, r.control.bytes, m->control_len) < 0)
+        return;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&walk); c != NULL; c = CMSG_NXTHDR(&walk, c)) {
+        size_t room = (size_t)(r.control.bytes + r.len - (uint8_t *)c);
+        size_t count;
+
+        if (c->cmsg_len < sizeof(*c) || c->cmsg_len > room)
+            return;
+        count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; carries_fds(c) && i < count && i < RIGHTS_MAX; i++) {
+            struct vsock *v;
+            uint64_t inode;
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            if (agent_fd_inode(&s->agents, t->call.tid, fd, &inode) == 0 &&
+                (v = vsock_find(s->sockets, inode)) != NULL)
+                v->passed_until = until;
+        }
+    }
+}
+
 int64_t unix_send(struct session *s, const struct trap *t, const struct unix_message *m)
 {
     bool has_name = m->name != 0 && m->name_len != 0 && !m->is_tcp;
@@ -234,8 +271,10 @@ int64_t unix_send(struct session *s, const struct trap *t, const struct unix_mes
 
     if (t->inode == 0)
         return -ENOTSOCK;
-    if (!has_name && t->fd < 0)
+    if (!has_name && t->fd < 0) {
+        note_passed(s, t, m);
         return CALL_CONTINUE;
+    }
     if (has_name) {
         n = sockaddr_read(s, t, m->name, m->name_len, &raw, &len);
         if (n == 0)
@@ -287,11 +326,6 @@ struct delivery {
     size_t room;
     int flags; /* of the message, to be told */
 };
-
-static bool carries_fds(const struct cmsghdr *c)
-{
-    return c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD);
-}
 
 static void put_control(struct delivery *d, int type, int level, const void *data, size_t len)
 {

@@ -115,9 +115,10 @@ struct vsock {
     int our_end;      /* owned; -1 */
     int kept_fd;      /* our duplicate of the agent's end where pidfd_getfd is denied; owned; -1 */
     uint32_t seen;    /* serial of the latest survey that found it */
-    struct loop_watch watch; /* of our_end */
-    struct held *waiters;    /* calls held for this socket */
-    void *owner;             /* borrowed: the session, for callbacks that get the socket only */
+    struct mono passed_until; /* it may be in a message until then, where no survey sees it */
+    struct loop_watch watch;  /* of our_end */
+    struct held *waiters;     /* calls held for this socket */
+    void *owner;              /* borrowed: the session, for callbacks that get the socket only */
 
     /* TCP */
     struct flow *flow;         /* to the network; NULL: none */

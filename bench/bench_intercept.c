@@ -6,6 +6,7 @@
  *   bench_intercept calls SUFFIX N    trapped calls, and calls that the filter lets through
  *   bench_intercept tcp   SUFFIX N    loopback connections: socket, connect, accept, close, close
  *   bench_intercept udp   SUFFIX N    datagrams on the loopback: connected and with addresses
+ *   bench_intercept repeat WHAT   N   N times the same and nothing else, for counting what it costs
  *   bench_intercept hold  COUNT KIND  open COUNT sockets of KIND (tcp, udp), print "ready", keep
  *                                     them until standard input ends
  *
@@ -144,10 +145,19 @@ static void rounds(const char *what, const char *suffix, unsigned n, void (*one)
     report(&s, what, suffix, unit, /*is_rate=*/false);
 }
 
+static void prepare_pair(void)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        die("socketpair");
+    must(pair[1] == pair[0] + 1);
+    subject = pair[0];
+}
+
 static void calls(const char *suffix, unsigned n)
 {
     struct sockaddr_in at;
-    int pair[2];
     ssize_t len = readlink("/proc/self/exe", self_path, sizeof(self_path) - 1);
 
     if (len <= 0)
@@ -163,13 +173,10 @@ static void calls(const char *suffix, unsigned n)
     rounds("allowed_pread_4k", suffix, 4 * n, one_read, "ns");
     (void)close(subject);
     rounds("allowed_open_read_close", suffix, 4 * n, one_open, "ns");
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        die("socketpair");
-    must(pair[1] == pair[0] + 1);
-    subject = pair[0];
+    prepare_pair();
     rounds("allowed_send_recv_unix", suffix, 4 * n, one_transfer, "ns");
-    (void)close(pair[0]);
-    (void)close(pair[1]);
+    (void)close(subject);
+    (void)close(subject + 1);
 }
 
 /* ---- tcp ---- */
@@ -264,6 +271,51 @@ static void udp(const char *suffix, unsigned n)
     (void)close(udp_b);
 }
 
+/* ---- repeat ---- */
+
+static void prepare_tcp(void)
+{
+    struct sockaddr_in at;
+
+    subject = open_socket(SOCK_STREAM, &at);
+}
+
+static void prepare_udp(void)
+{
+    udp_a = open_socket(SOCK_DGRAM, &udp_a_at);
+    udp_b = open_socket(SOCK_DGRAM, &udp_b_at);
+}
+
+static void one_exchange(void)
+{
+    exchange_round(1);
+}
+
+static const struct {
+    const char *name;
+    void (*prepare)(void);
+    void (*one)(void);
+} repeats[] = {
+    {"getsockname", prepare_tcp, one_getsockname},  {"getsockopt", prepare_tcp, one_getsockopt},
+    {"setsockopt", prepare_tcp, one_setsockopt},    {"socket_close", prepare_tcp, one_socket},
+    {"udp_exchange", prepare_udp, one_exchange},    {"getppid", prepare_tcp, one_getppid},
+    {"send_recv_unix", prepare_pair, one_transfer},
+};
+
+static int repeat(const char *what, unsigned n)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(repeats); i++) {
+        if (strcmp(repeats[i].name, what) != 0)
+            continue;
+        repeats[i].prepare();
+        for (unsigned k = 0; k < n; k++)
+            repeats[i].one();
+        return 0;
+    }
+    (void)fprintf(stderr, "bench_intercept: no call is named '%s'\n", what);
+    return 2;
+}
+
 /* ---- hold ---- */
 
 static void hold(unsigned count, int type)
@@ -286,7 +338,8 @@ static void hold(unsigned count, int type)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: bench_intercept calls|tcp|udp SUFFIX N | hold COUNT tcp|udp\n");
+    (void)fprintf(stderr, "usage: bench_intercept calls|tcp|udp SUFFIX N | repeat WHAT N | "
+                          "hold COUNT tcp|udp\n");
     return 2;
 }
 
@@ -297,6 +350,8 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "hold") == 0)
         hold((unsigned)count_of(argv[2], SAMPLES_MAX),
              strcmp(argv[3], "udp") == 0 ? SOCK_DGRAM : SOCK_STREAM);
+    else if (strcmp(argv[1], "repeat") == 0)
+        return repeat(argv[2], (unsigned)count_of(argv[3], SAMPLES_MAX));
     else if (strcmp(argv[1], "calls") == 0)
         calls(argv[2], (unsigned)count_of(argv[3], SAMPLES_MAX / 4));
     else if (strcmp(argv[1], "tcp") == 0)

@@ -7,6 +7,7 @@
 #ifndef SANDBOX_SESSION_H
 #define SANDBOX_SESSION_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,10 @@ struct flow_info {
     enum policy_reason reason;
     bool would_deny;
 };
+
+/* What we keep for one virtual socket: the latter only once it was judged. Both tables are zero
+ * pages of the kernel until a slot is used. */
+static_assert(sizeof(struct vsock) + sizeof(struct flow_info) <= 2048, "2 KiB for one socket");
 
 struct session {
     const struct sandbox_config *config;

@@ -123,11 +123,18 @@ bool gateway_is_own(const struct gateway *g, const struct ip *ip)
     return netstack_local_ip(g->ns, ip->family, &own) == 0 && ip_equal(&own, ip);
 }
 
-/** A connection to our own address: to the desk, for agents that latticed knows, or nowhere. */
+bool gateway_is_inside(const struct gateway *g, const struct ip *ip)
+{
+    return gateway_is_own(g, ip) || (g->names != NULL && prefix_contains(&g->inside, ip));
+}
+
+/** A connection inside the tunnels' own network: to the desk, for agents that latticed knows, or
+ * nowhere. Peers take no connections, and the host may have a network of the same numbers. */
 static void open_desk(struct conn *c)
 {
     struct gateway *g = c->gateway;
-    bool allowed = g->desk != NULL && c->who.dst.port == DESK_PORT && c->peer->is_enrolled &&
+    bool allowed = g->desk != NULL && gateway_is_own(g, &c->who.dst.ip) &&
+                   c->who.dst.port == DESK_PORT && c->peer->is_enrolled &&
                    c->peer->desks < DESKS_PER_PEER_MAX;
     int err = gateway_record_own(g, &c->who, c->peer, allowed);
 
@@ -159,7 +166,7 @@ void conns_open(void *self, struct flow *f, const struct netstack_inbound *who)
     }
     c->flow = f;
     c->who = *who;
-    if (gateway_is_own(g, &who->dst.ip)) {
+    if (gateway_is_inside(g, &who->dst.ip)) {
         open_desk(c);
         return;
     }

@@ -141,8 +141,8 @@ void exchanges_input(void *self, const struct netstack_inbound *who, struct byte
     struct gateway *g = self;
     struct nat *n = nat_find(g, who);
 
-    if (g->names != NULL && gateway_is_own(g, &who->dst.ip)) {
-        if (who->dst.port == NAMES_PORT)
+    if (g->names != NULL && gateway_is_inside(g, &who->dst.ip)) {
+        if (who->dst.port == NAMES_PORT && gateway_is_own(g, &who->dst.ip))
             names_ask(g->names, who, payload);
         else
             (void)!netstack_udp_unreachable(g->ns, &who->dst, &who->src, -ECONNREFUSED);

@@ -112,6 +112,8 @@ int gateway_new(const struct gateway_config *config, struct gateway **ret, struc
     g->loop = config->loop;
     g->policy = config->policy;
     g->audit = config->audit;
+    if (config->wg->address_count > 0)
+        g->inside = config->wg->addresses[0];
     peers_init(g);
     rng.fill(rng.self, g->key, sizeof(g->key));
     g->conns = calloc(CONNS_MAX, sizeof(g->conns[0]));

@@ -87,6 +87,7 @@ struct gateway {
     struct follow *follow;    /* owned; NULL: peers are configured */
     struct enroll *desk;      /* borrowed; NULL: none */
     struct names *names;      /* owned; NULL: peers are configured */
+    struct prefix inside;     /* the tunnels\' own network */
     uint8_t key[16];          /* of the table's hash */
     uint8_t buffer[DGRAM_PAYLOAD_MAX];
 };
@@ -131,6 +132,8 @@ void conns_done(struct gateway *g);
 int gateway_socket(const struct endpoint *dst, int type) MUST_USE;
 /** gateway_is_own() - Is it our own address inside the tunnels? */
 bool gateway_is_own(const struct gateway *g, const struct ip *ip);
+/** gateway_is_inside() - … or, when we follow latticed, an address of its agents? */
+bool gateway_is_inside(const struct gateway *g, const struct ip *ip);
 
 /* exchanges.c */
 void exchanges_input(void *self, const struct netstack_inbound *who, struct bytes payload);

@@ -140,7 +140,7 @@ int gateway_record_own(struct gateway *g, const struct netstack_inbound *who,
                                   .peer = peer->text,
                                   .carrier = "wireguard",
                                   .duration_ns = -1,
-                                  .detail = "the gateway's own address"};
+                                  .detail = "the tunnels' own network"};
 
     return g->audit != NULL ? audit_emit(g->audit, &record) : 0;
 }

@@ -164,9 +164,21 @@ def hostile(conf, label, *command):
 ok(world.sandbox("victim", "true", token=latticed.token(allowedDestinations=destinations(world.web.port))).wait() == 0,
    "an agent enrols")
 conf = stolen("victim")
-probe = hostile(conf, "probe", "sh", "-c", f"curl -sS -m 5 {world.web.url('small')}; curl -sS -m 5 {other.url('small')}; echo end=$?")
-ok(probe.wait() == 0 and "canary" in probe.said, "a sandbox that follows nobody gets through with the agent's key", probe.complained)
+probe = hostile(conf, "probe", "sh", "-c", f"curl -sS -m 5 {world.web.url('small')}; curl -sS -m 5 {other.url('small')}; echo end=$?; "
+                "curl -sS -m 5 http://10.100.0.2:80/; echo peer=$?; curl -sS -m 5 http://10.100.0.1:81/")
+ok(probe.wait() is not None and "canary" in probe.said, "a sandbox that follows nobody gets through with the agent's key", probe.complained)
 ok("end=7" in probe.said or "end=56" in probe.said, "… but the gateway itself refuses what the identity does not name", probe.said)
+
+
+def inside():
+    """What the gateway recorded of connections inside the tunnels' own network."""
+    records = [json.loads(line) for line in (world.dir / "gateway.jsonl").read_text().splitlines(True) if line.endswith("\n")]
+    return [(r["dst_ip"], r["dst_port"], r["verdict"]) for r in records
+            if r.get("detail") == "the tunnels' own network" and r["identity"] == "victim"]
+
+
+refused = [("10.100.0.2", 80, "drop"), ("10.100.0.1", 81, "drop")]
+ok(wait_for(lambda: inside() == refused, 5) is not None, "… nor any other agent's address, nor another port of its own", f"{inside()} {probe.said} {probe.complained}")
 thief = hostile(conf, "thief", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; echo over")
 ok(wait_for(lambda: thief.out.stat().st_size > 1000) is not None, "… it has a download open", thief.complained)
 begun = time.monotonic()
@@ -214,6 +226,36 @@ latticed.revoke("steady")
 status = steady.wait(10)
 took = time.monotonic() - begun
 ok(status == 125 and took < 2, "a revocation is heard at once", f"{took} {status} {steady.complained}")
+
+# ── Rules that change while it runs ──────────────────────────────────────────────────────────────────────────────────
+def policy(tool, /, **arguments):
+    reply = latticed.call("POST", "/api/v1/ai/tools/call", {"tool": tool, "input": arguments, "workspaceId": "team"}, latticed.admin)
+    approval = reply.data["approval"]["id"]
+    return latticed.call("POST", f"/api/v1/approvals/{approval}/approve", {"via": "test"}, latticed.admin).status
+
+
+def changes(label, name, program, limit_s=2):
+    """A rule takes its connection away; without the rule it gets one again."""
+    begun = time.monotonic()
+    ok(policy("create_policy", name=name, network="internet", action="DENY", peerSelector={"matchLabels": {"name": "ruled"}}) == 200,
+       f"{label}: a policy denies what was allowed")
+    took = wait_for(lambda: not program.grows(), 5)
+    ok(took is not None and took < limit_s, f"{label}: the open download is cut", f"{took} {time.monotonic() - begun}")
+    ok(program.process.poll() is None, f"{label}: the program runs on", program.complained)
+    ok(policy("delete_policy", name=name) == 200, f"{label}: the policy is removed")
+    ok(wait_for(program.grows, 10) is not None, f"{label}: what was allowed is allowed again", program.complained)
+
+
+loop = ["sh", "-c", f"while :; do curl -sS -N {world.web.url('endless')}; sleep 0.1; done"]
+ruled = world.sandbox("ruled", *loop, token=latticed.token(allowedDestinations=destinations(world.web.port)))
+ok(wait_for(lambda: ruled.out.stat().st_size > 1000) is not None, "an agent has a download open", ruled.complained)
+changes("sandbox and gateway", "shut", ruled)
+conf = stolen("ruled")
+ruled.end()
+alone = hostile(conf, "alone", *loop)
+ok(wait_for(lambda: alone.out.stat().st_size > 1000) is not None, "a sandbox that follows nobody has one, too", alone.complained)
+changes("the gateway alone", "shut-again", alone)
+alone.end()
 
 # ── Another gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 mover = world.sandbox("mover", "sh", "-c", f"while :; do curl -sS -m 3 {world.web.url('small')}; sleep 0.2; done",

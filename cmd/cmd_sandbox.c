@@ -451,7 +451,7 @@ static int make_wg(const struct enroll_agent *a, struct wg_conf *ret, struct why
 static int tell_agent(const struct enroll_agent *a, struct why *why)
 {
     if (setenv("LATTICE_TOKEN_FILE", a->token_file, 1) < 0 ||
-        setenv("LATTICE_SERVER_URL", "http://" ENROLL_GATEWAY_IP, 1) < 0 ||
+        setenv("LATTICE_SERVER_URL", "http://" ENROLL_GATEWAY_NAME, 1) < 0 ||
         setenv("LATTICE_SANDBOX_NAME", a->identity.name, 1) < 0)
         return why_set(why, -ENOMEM, "out of memory");
     return 0;

@@ -14,6 +14,7 @@
 #include "base/http_client.h"
 #include "base/io.h"
 #include "base/wipe.h"
+#include "enroll/enroll.h"
 
 void session_init(struct session *s)
 {
@@ -161,6 +162,10 @@ int session_find(struct session *s, const char *variable, struct why *why)
         (void)snprintf(s->url, sizeof(s->url), "%s", url);
     if (s->token_file == NULL && file != NULL)
         s->token_file = file;
+    /* Inside an enrolled sandbox this name leads through the tunnel and nowhere else. */
+    if (strcmp(s->url, "http://" ENROLL_GATEWAY_NAME) == 0 &&
+        getenv("LATTICE_SANDBOX_NAME") != NULL)
+        s->may_be_plain = true;
     err = s->token_file != NULL ? read_token(s->token_file, &s->token, why) : 0;
     if (err < 0)
         return err == -ENOENT ? -EIO : err; /* -ENOENT says: nothing was named at all */

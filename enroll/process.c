@@ -44,6 +44,7 @@ __attribute__((noreturn)) static void child_main(const char *name, int fd, pid_t
 
     (void)prctl(PR_SET_NAME, name);
     (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != owner)
         _exit(1);
     (void)setpgid(0, 0); /* a Ctrl-C is the owner's to handle */

@@ -406,7 +406,7 @@ static int watch_all(struct run *r)
     return err < 0 ? why_set(r->why, err, "cannot start: %s", strerror(-err)) : 0;
 }
 
-static int record_session(struct session *s, enum audit_kind kind, int status)
+static int record_session(struct session *s, enum audit_kind kind, int status, const char *detail)
 {
     struct audit_record record = {
         .kind = kind,
@@ -415,6 +415,7 @@ static int record_session(struct session *s, enum audit_kind kind, int status)
         .exe = s->config->argv[0],
         .duration_ns = -1,
         .exit_status = status,
+        .detail = detail,
     };
 
     return audit_emit(s->audit, &record);
@@ -446,7 +447,7 @@ static int start_audit(struct run *r)
         forget(s->config->stream->password);
     if (err < 0)
         return err;
-    err = record_session(s, AUDIT_START, 0);
+    err = record_session(s, AUDIT_START, 0, NULL);
     return err < 0 ? why_set(r->why, err, "the first record cannot be written: %s", strerror(-err))
                    : 0;
 }
@@ -509,7 +510,7 @@ static int end_audit(struct run *r)
 
     if (s->audit == NULL)
         return 0;
-    if (record_session(s, AUDIT_STOP, r->status) < 0)
+    if (record_session(s, AUDIT_STOP, r->status, r->is_ended ? r->why->text : NULL) < 0)
         log_debug("no last record"); /* a dead auditor was reported already */
     err = audit_stop(s->audit);
     s->audit = NULL;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "cmd/cli.h"
+#include "cmd/mcp_calls.h"
 #include "cmd/mcp_commands.h"
 #include "cmd/session.h"
 #include "cmd/nats_options.h"
@@ -108,6 +109,9 @@ struct program {
 
     struct loop *loop;
     struct audit *audit;
+    struct mcp_calls calls;
+    char cause_fd[12]; /* the server's options, known when it is started */
+    char parent_span[AUDIT_SPAN_CAP];
     struct mcp_gateway *gateway;
     struct mcp_stdio *stdio;
     pid_t server_pid;
@@ -217,7 +221,12 @@ static int share_records(struct program *p)
     if (p->trace_id[0] == '\0')
         audit_make_trace_id(p->trace_id);
     status = add_server_option(p, OPT_AUDIT_LOG, p->audit_log);
-    return status != 0 ? status : add_server_option(p, OPT_TRACE_ID, p->trace_id);
+    if (status == 0)
+        status = add_server_option(p, OPT_TRACE_ID, p->trace_id);
+    for (unsigned i = 0; i < 4 && status == 0; i++)
+        status = add_server_arg(p, (const char *const[]){"--parent-span", p->parent_span,
+                                                         "--cause-fd", p->cause_fd}[i]);
+    return status;
 }
 
 static int parse(struct program *p, int argc, char **argv)
@@ -269,7 +278,6 @@ static int record_call(struct program *p, const struct mcp_call *call, const cha
         .would_deny = call->answer.would_deny,
         .mode = identity_enforcement_name(p->identity.enforcement),
         .reason = tool_reason_name(call->answer.reason),
-        .duration_ns = call->duration_ns,
         .error = call->error,
     };
 
@@ -277,10 +285,10 @@ static int record_call(struct program *p, const struct mcp_call *call, const cha
         memcpy(arguments, call->arguments.data, call->arguments.len);
         arguments[call->arguments.len] = '\0';
     }
-    return audit_emit(p->audit, &r);
+    return mcp_calls_end(&p->calls, call->tag, &r);
 }
 
-static bool call_begins(void *self, const char *tool)
+static bool call_begins(void *self, const char *tool, uint64_t *ret_tag)
 {
     struct program *p = self;
     const struct audit_record r = {.kind = AUDIT_DECISION,
@@ -291,7 +299,10 @@ static bool call_begins(void *self, const char *tool)
                                    .mode = identity_enforcement_name(p->identity.enforcement),
                                    .duration_ns = -1};
 
-    return audit_emit(p->audit, &r) == 0;
+    if (audit_emit(p->audit, &r) < 0)
+        return false;
+    *ret_tag = mcp_calls_begin(&p->calls);
+    return true;
 }
 
 static void call_ended(void *self, const struct mcp_call *call)
@@ -354,7 +365,8 @@ static void server_exec(struct program *p, const char *lattice, int in, int out)
 
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
+    if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+        fcntl(p->calls.cause_in, F_SETFD, 0) == 0)
         (void)execv(lattice, (char *const *)(uintptr_t)p->server_argv);
     _exit(EXIT_FAILED);
 }
@@ -470,6 +482,11 @@ static int run(struct program *p)
         return fail("the program 'lattice' is not installed beside lattice-mcp");
     if (loop_new(&p->loop) < 0 || watch_signals(p) < 0)
         return fail("out of resources");
+    p->calls.audit = p->audit;
+    if (mcp_calls_open(&p->calls) < 0)
+        return fail("out of resources");
+    (void)snprintf(p->cause_fd, sizeof(p->cause_fd), "%d", p->calls.cause_in);
+    (void)snprintf(p->parent_span, sizeof(p->parent_span), "%s", audit_root_span(p->audit));
     if (start_server(p, lattice) < 0)
         return fail("the server cannot be started");
     status = start_transport(p);
@@ -487,6 +504,7 @@ static int gateway(int argc, char **argv)
                                .name = "mcp",
                                .server_in = -1,
                                .server_out = -1,
+                               .calls = {.cause_in = -1, .cause_out = -1},
                                .signals = {.fd = -1}};
     int status;
 
@@ -511,6 +529,7 @@ static int gateway(int argc, char **argv)
     mcp_gateway_free(p.gateway);
     loop_free(p.loop);
     own_close(&p.signals.fd);
+    mcp_calls_close(&p.calls);
     if (audit_stop(p.audit) < 0)
         status = fail("records could not be written");
     identity_done(&p.identity);

@@ -34,6 +34,7 @@ struct waiting {
     char *arguments;                  /* WAITING_CALL: owned; NULL: none */
     size_t arguments_len;
     struct tool_answer answer; /* WAITING_CALL */
+    uint64_t tag;              /* WAITING_CALL: the sink's */
 };
 
 struct mcp_gateway {
@@ -325,7 +326,7 @@ static void client_call(struct mcp_gateway *g, const struct rpc_message *m, stru
     w = admit(g, m, WAITING_CALL, now);
     if (w == NULL)
         return;
-    if (!g->sink.call_begins(g->sink.self, tool)) {
+    if (!g->sink.call_begins(g->sink.self, tool, &w->tag)) {
         waiting_clear(w);
         write_error(g, CLIENT, id_text(m), RPC_NO_RECORD,
                     "the call cannot be recorded, so it is refused");
@@ -360,7 +361,8 @@ static void call_report(struct mcp_gateway *g, const struct waiting *w, const ch
                             .status = error == NULL ? MCP_CALL_OK : MCP_CALL_ERROR,
                             .answer = w->answer,
                             .error = error,
-                            .duration_ns = now.ns - w->since.ns};
+                            .duration_ns = now.ns - w->since.ns,
+                            .tag = w->tag};
 
     g->sink.call_ended(g->sink.self, &call);
 }

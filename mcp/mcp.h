@@ -63,6 +63,7 @@ struct mcp_call {
     struct tool_answer answer;
     const char *error;   /* NULL when status is ok */
     int64_t duration_ns; /* 0 when blocked */
+    uint64_t tag;        /* what call_begins said; 0 when blocked */
 };
 
 struct mcp_sink {
@@ -70,8 +71,9 @@ struct mcp_sink {
     /** A line to write, with its newline; borrowed for the call. */
     void (*to_client)(void *self, struct bytes line);
     void (*to_server)(void *self, struct bytes line);
-    /** May a call that the policy allows be passed on? False when it could not be recorded. */
-    bool (*call_begins)(void *self, const char *tool);
+    /** May a call that the policy allows be passed on? False when it could not be recorded. The tag
+     * comes back when the call ends. */
+    bool (*call_begins)(void *self, const char *tool, uint64_t *ret_tag);
     /** A tool call ended; a blocked one, too. */
     void (*call_ended)(void *self, const struct mcp_call *call);
 };

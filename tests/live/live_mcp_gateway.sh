@@ -57,6 +57,31 @@ while True:
 port=$live_line
 connect --allow "$CLIENT4:$port"
 contains "an allowed destination of the server is reached" "\"text\": \"$CLIENT4\"" "$live_dir/out"
+# What the server did meanwhile hangs below the call: the connection, and the program that it ran.
+{
+    ask 1 initialize '{"protocolVersion":"2025-06-18","capabilities":{}}'
+    ask 2 tools/call "{\"name\":\"connect\",\"arguments\":{\"host\":\"$CLIENT4\",\"port\":$port}}"
+    ask 3 tools/call '{"name":"run"}'
+} | live_user client /usr/bin/python3 "$LIVE_SUPPORT/mcp_ask.py" "$mcp" gateway --allow-tool connect --allow-tool run --audit-log "$live_dir/tmp/s.jsonl" --allow "$CLIENT4:$port" \
+    -- "${server[@]}" "$live_dir/tmp/seen" >"$live_dir/out" 2>"$live_dir/err"
+/usr/bin/python3 - "$live_dir/tmp/s.jsonl" "$port" >"$live_dir/tree" 2>&1 <<'END'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+tools = {r["tool"]: r for r in rows if r["kind"] == "span"}
+flows = [r for r in rows if r["kind"] == "flow" and r["dst_port"] == int(sys.argv[2])]
+runs = [r for r in rows if r["kind"] == "exec" and r["tool"] == "exec:true"]
+servers = [r for r in rows if r["kind"] == "exec" and r["tool"].startswith("exec:python")]
+print("flow", len(flows) == 1 and flows[0]["parent_span_id"] == tools["connect"]["span_id"])
+print("program", len(runs) == 1 and runs[0]["parent_span_id"] == tools["run"]["span_id"])
+print("server", bool(servers) and all(r["parent_span_id"] not in (tools["connect"]["span_id"], tools["run"]["span_id"]) for r in servers))
+print("trace", len({r["trace_id"] for r in rows if "trace_id" in r}) == 1)
+starts = [r for r in rows if r["kind"] == "start"]
+spans = {r["span_id"] for r in rows if "span_id" in r}
+print("rooted", all(t["parent_span_id"] in spans for t in tools.values()) and any(r.get("parent_span_id") in spans for r in starts))
+END
+for what in flow program server trace rooted; do
+    contains "the tree of a call: $what" "^$what True" "$live_dir/tree"
+done
 connect
 contains "… and refused without the rule" 'Connection refused' "$live_dir/out"
 

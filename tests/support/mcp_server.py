@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small real MCP server on stdio, for tests: three tools, of which one opens a connection. What it
+"""A small real MCP server on stdio, for tests: a few tools, of which one opens a connection, one runs a program. What it
 receives is appended to the file named by its first argument, so a test can prove what never came."""
 import json
 import socket
+import subprocess
 import sys
 
 TOOLS = {
     "echo": lambda a: a.get("text", ""),
     "wipe": lambda a: "wiped",
     "connect": lambda a: socket.create_connection((a["host"], a["port"]), timeout=10).getpeername()[0],
+    "run": lambda a: subprocess.run(["/bin/true"], check=True).returncode,
 }
 
 

@@ -40,7 +40,7 @@ else
     costs getsockname 3 9
     costs getsockopt 3 9
     costs setsockopt 3 8
-    costs socket_close 3 9 # two of them look for sockets that were closed unnoticed
+    costs socket_close 3 10 # two of them look for sockets that were closed unnoticed
     costs udp_exchange 6 20
     costs getppid 0 0
     costs send_recv_unix 0 0

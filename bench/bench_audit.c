@@ -3,7 +3,7 @@
  * What a record costs. Without arguments: one record handed to the auditor (the supervisor's
  * share), and records a second until all are in the log. With `nats URL [USER PASSWORD]`: records a
  * second until a JetStream server has acknowledged them all. With `query SPANS`: what a projection
- * of so many spans answers.
+ * of so many spans answers. With `fill FILE SPANS`: make such a projection, for bench/audit.py.
  */
 #include <nats/nats.h>
 #include <poll.h>
@@ -209,6 +209,20 @@ static void bench_query(unsigned long spans)
     remove_files();
 }
 
+static void fill(const char *file, unsigned long spans)
+{
+    struct audit_store *store = NULL;
+
+    must(audit_store_open(file, &store, NULL) == 0);
+    for (unsigned trace = 0; trace < spans / QUERY_SPANS; trace++) {
+        must(audit_store_begin(store) == 0);
+        for (unsigned span = 0; span < QUERY_SPANS; span++)
+            put_span(store, trace, span);
+        must(audit_store_commit(store) == 0);
+    }
+    audit_store_close(store);
+}
+
 int main(int argc, char **argv)
 {
     struct audit_stream stream = {.workspace = "bench", .make_stream = true};
@@ -224,8 +238,12 @@ int main(int argc, char **argv)
         bench_nats(&stream);
     } else if (strcmp(argv[1], "query") == 0 && argc == 3) {
         bench_query(count_of(argv[2], 10000000));
+    } else if (strcmp(argv[1], "fill") == 0 && argc == 4) {
+        fill(argv[2], count_of(argv[3], 10000000));
     } else {
-        (void)fprintf(stderr, "usage: bench_audit [nats URL [USER PASSWORD] | query SPANS]\n");
+        (void)fprintf(stderr,
+                      "usage: bench_audit [nats URL [USER PASSWORD] | query SPANS | fill FILE "
+                      "SPANS]\n");
         return EXIT_FAILURE;
     }
     return rmdir(dir) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -21,6 +21,7 @@
 #include "cmd/enroll_options.h"
 #include "cmd/mcp_servers.h"
 #include "cmd/nats_options.h"
+#include "cmd/running.h"
 #include "policy/identity.h"
 #include "sandbox/sandbox.h"
 
@@ -533,6 +534,50 @@ static int start_mcp(struct request *r, const struct sandbox_config *config,
     return err == 0 && *ret != NULL ? mcp_servers_give(*ret, r->policy, why) : err;
 }
 
+/** The program and its arguments on one line, cut. */
+static void print_command(char *const *argv, char *ret, size_t cap)
+{
+    size_t at = 0;
+
+    ret[0] = '\0';
+    for (; *argv != NULL && at + 1 < cap; argv++) {
+        int len = snprintf(ret + at, cap - at, "%s%s", at > 0 ? " " : "", *argv);
+
+        at += len > 0 ? (size_t)len : 0;
+    }
+}
+
+/** Run the sandbox, where `lattice sandbox ps` sees it. */
+static int run_listed(struct request *r, struct sandbox_config *config, struct why *why)
+{
+    struct running *entry = calloc(1, sizeof(*entry));
+    struct why unlisted = {0};
+    char folder[512];
+
+    if (config->trace_id == NULL) {
+        audit_make_trace_id(r->own_trace);
+        config->trace_id = r->own_trace;
+    }
+    if (entry != NULL) {
+        (void)snprintf(entry->name, sizeof(entry->name), "%s", config->name);
+        (void)snprintf(entry->trace_id, sizeof(entry->trace_id), "%s", config->trace_id);
+        (void)snprintf(entry->network, sizeof(entry->network), "%s",
+                       config->network == NETSTACK_TUNNEL    ? "tunnel"
+                       : config->network == NETSTACK_OFFLINE ? "offline"
+                                                             : "direct");
+        if (config->audit_log[0] == '/' || getcwd(folder, sizeof(folder)) == NULL)
+            folder[0] = '\0';
+        (void)snprintf(entry->audit_log, sizeof(entry->audit_log), "%s%s%s", folder,
+                       folder[0] != '\0' ? "/" : "", config->audit_log);
+        print_command(config->argv, entry->command, sizeof(entry->command));
+        if (running_note(entry, &unlisted) < 0)
+            log_info("'lattice sandbox ps' will not show this sandbox",
+                     F_STR("why", unlisted.text));
+    }
+    free(entry);
+    return sandbox_run(config, why);
+}
+
 /** Run an enrolled sandbox. @wg: filled in here. */
 static int run_enrolled(struct request *r, struct sandbox_config *config, struct wg_conf *wg,
                         struct why *why)
@@ -556,7 +601,7 @@ static int run_enrolled(struct request *r, struct sandbox_config *config, struct
     config->enroll = enroll;
     if (err == 0) {
         wipe(agent->private_key, sizeof(agent->private_key)); /* the tunnel has it */
-        status = sandbox_run(config, why);
+        status = run_listed(r, config, why);
     }
     if (agent != NULL)
         enroll_agent_done(agent);
@@ -590,7 +635,7 @@ static int run_alone(struct request *r, struct sandbox_config *config, struct wh
 
     if (start_mcp(r, config, &r->tools, policy_get_mode(r->policy) == POLICY_AUDIT, &servers,
                   why) == 0)
-        status = sandbox_run(config, why);
+        status = run_listed(r, config, why);
     mcp_servers_stop(servers);
     return status;
 }
@@ -684,12 +729,17 @@ static const struct cli_command sandbox_command = {
     .summary = "Run programs whose only network is judged, tunnelled and recorded.\n"
                "\n"
                "Commands:\n"
-               "  start                     Run a program in a sandbox ('run' means the same).",
+               "  start                     Run a program in a sandbox ('run' means the same).\n"
+               "  ps                        List the sandboxes that run.\n"
+               "  stats                     Their flows, bytes and verdicts.\n"
+               "  inspect NAME              Everything about one.\n"
+               "  kill NAME                 End one.",
     .usage_status = CLI_EXIT_USAGE,
 };
 
 int cmd_sandbox(int argc, char **argv)
 {
+    static const char *const others[] = {"ps", "stats", "inspect", "kill"};
     struct cli_parser p;
 
     cli_begin(&p, &sandbox_command, argc, argv);
@@ -699,5 +749,8 @@ int cmd_sandbox(int argc, char **argv)
         return cli_usage_error(&sandbox_command, "say what to do with sandboxes");
     if (strcmp(argv[p.index], "start") == 0 || strcmp(argv[p.index], "run") == 0)
         return start(argc - p.index, argv + p.index);
+    for (unsigned i = 0; i < ARRAY_COUNT(others); i++)
+        if (strcmp(argv[p.index], others[i]) == 0)
+            return cmd_sandboxes(argc, argv);
     return cli_usage_error(&sandbox_command, "unknown command 'sandbox %s'", argv[p.index]);
 }

@@ -6,6 +6,8 @@
 #define CMD_COMMANDS_H
 
 int cmd_sandbox(int argc, char **argv);
+/** cmd_sandboxes() - `lattice sandbox ps|stats|inspect|kill`; the verb is argv[1]. */
+int cmd_sandboxes(int argc, char **argv);
 int cmd_gateway(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_audit(int argc, char **argv);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise (A1, A2): threads that change the path of connect(2), the name in the header of sendmsg(2),
+# Promise (A1, A2, C8): threads that change the path of connect(2), the link behind it, the name in the header of sendmsg(2),
 # or the socket behind its descriptor while the call is judged reach no daemon of the host. Without
 # the sandbox the same program does, in the same number of rounds.
 . "$(dirname "$0")/../support/live.sh"
@@ -31,9 +31,9 @@ try() {
     visits
     reached=$((heard - before - 1)) # the fence is a visit, too
 }
-for what in connect message swap; do
+for what in connect link message swap; do
     host=$d/host.dgram
-    [ $what = connect ] && host=$d/host.sock
+    [ $what = connect ] || [ $what = link ] && host=$d/host.sock
     try $what "$host"
     [ "$reached" -gt 0 ] && ok "outside, $what: the host is reached ($reached of $rounds)" ||
         not_ok "outside, $what: the host was never reached"
@@ -41,7 +41,7 @@ for what in connect message swap; do
         wrapper=()
         [ $place = docker ] && wrapper=("$helpers/dockerlike" --)
         # What docs/threat-model.md says is left open there: messages to daemons that take datagrams.
-        [ $place = docker ] && [ $what != connect ] && continue
+        [ $place = docker ] && [ $host = "$d/host.dgram" ] && continue
         try $what "$host" "${wrapper[@]}" "$LATTICE" sandbox start --offline --audit-log "$d/records" --
         equal "$place, $what: the host is never reached" 0 "$reached"
         contains "$place, $what: the program reached itself" '^own: [1-9]' "$live_dir/out"

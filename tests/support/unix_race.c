@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unix_race connect|message|swap OWN HOST ROUNDS: threads that change arguments of AF_UNIX calls
- * while they are judged. OWN is a path to bind, HOST the path of a daemon of the host; what arrives
- * there is for the caller to count. Prints `own: N`, what arrived at home, which must not be 0.
+ * unix_race connect|link|message|swap OWN HOST ROUNDS: threads that change arguments of AF_UNIX
+ * calls while they are judged. OWN is a path to bind, HOST the path of a daemon of the host; what
+ * arrives there is for the caller to count. Prints `own: N`, what arrived at home, which must not
+ * be 0.
  *
  * connect: the path of connect(2) turns from OWN into HOST.
+ * link:    that path is a link, which is turned from OWN to HOST by rename(2).
  * message: the header of sendmsg(2) on a connected pair gets HOST as its name.
  * swap:    besides, the descriptor turns from a stream's into a datagram socket's (dup2).
  */
@@ -28,6 +30,14 @@ static int swap_with[2] = {-1, -1};
 static atomic_bool is_over;
 static atomic_bool is_turning;
 
+static void need(bool holds)
+{
+    if (!holds) {
+        perror("unix_race");
+        exit(2);
+    }
+}
+
 static void *flip_path(void *unused)
 {
     (void)unused;
@@ -37,6 +47,23 @@ static void *flip_path(void *unused)
                 ((volatile struct sockaddr_un *)&flipped)->sun_path[k] = addresses[i].sun_path[k];
         is_turning = true;
     }
+    return NULL;
+}
+
+static char link_path[sizeof(flipped.sun_path) + 8];
+
+static void *flip_link(void *unused)
+{
+    char aside[sizeof(link_path) + 8];
+
+    (void)unused;
+    (void)snprintf(aside, sizeof(aside), "%s.new", link_path);
+    for (unsigned i = 0; !is_over; i++) {
+        (void)symlink(addresses[i % 2].sun_path, aside);
+        (void)rename(aside, link_path);
+        is_turning = true;
+    }
+    (void)unlink(aside);
     return NULL;
 }
 
@@ -63,14 +90,6 @@ static void *flip_fd(void *unused)
     return NULL;
 }
 
-static void need(bool holds)
-{
-    if (!holds) {
-        perror("unix_race");
-        exit(2);
-    }
-}
-
 static pthread_t start(void *(*run)(void *))
 {
     pthread_t thread;
@@ -88,14 +107,19 @@ static int bound(int type)
     return fd;
 }
 
-static unsigned race_connect(unsigned rounds)
+static unsigned race_connect(unsigned rounds, bool by_link)
 {
     int listener = bound(SOCK_STREAM);
     unsigned arrived = 0;
 
     need(listen(listener, 64) == 0);
     flipped = addresses[0];
-    (void)start(flip_path);
+    if (by_link) {
+        (void)snprintf(link_path, sizeof(link_path), "%s.l", addresses[0].sun_path);
+        need(strlen(link_path) < sizeof(flipped.sun_path));
+        memcpy(flipped.sun_path, link_path, strlen(link_path) + 1);
+    }
+    (void)start(by_link ? flip_link : flip_path);
     while (!is_turning)
         (void)sched_yield();
     for (unsigned i = 0; i < rounds || (arrived == 0 && i < 100 * rounds); i++) {
@@ -157,12 +181,13 @@ int main(int argc, char **argv)
         (void)snprintf(addresses[i].sun_path, sizeof(addresses[i].sun_path), "%s", argv[2 + i]);
     }
     rounds = (unsigned)strtoul(argv[4], NULL, 10);
-    if (strcmp(argv[1], "connect") == 0)
-        arrived = race_connect(rounds);
+    if (strcmp(argv[1], "connect") == 0 || strcmp(argv[1], "link") == 0)
+        arrived = race_connect(rounds, strcmp(argv[1], "link") == 0);
     else
         arrived = race_message(rounds, strcmp(argv[1], "swap") == 0);
     is_over = true;
     (void)unlink(argv[2]);
+    (void)unlink(link_path);
     printf("own: %u\n", arrived);
     return arrived > 0 ? 0 : 1;
 }

@@ -62,7 +62,8 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_ALLOW] = {"allow", "RULE",
                    "Allow the server a destination; see 'lattice sandbox start --help'."},
     [OPT_DENY] = {"deny", "RULE", "Deny the server a destination."},
-    [OPT_POLICY] = {"policy", "FILE", "Policy file for the server's destinations."},
+    [OPT_POLICY] = {"policy", "FILE",
+                    "Policy file: the tools that are allowed, and the server's destinations."},
     [OPT_WG] = {"wg", "FILE", "The server's only way out is this WireGuard tunnel."},
     [OPT_OFFLINE] = {"offline", NULL, "The server has no way out."},
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
@@ -158,6 +159,29 @@ static int allow_tool(struct program *p, const char *value)
     return 0;
 }
 
+/** The tools and the mode of a policy file; its destinations are the sandbox's matter. */
+static int take_policy(struct program *p, const char *path)
+{
+    enum policy_mode mode = POLICY_ENFORCE;
+    struct policy *policy = NULL;
+    struct why why = {.text = ""};
+    char text[WHY_TEXT_MAX + 160];
+    int err = policy_new(POLICY_ENFORCE, &policy);
+
+    if (err == 0)
+        err = policy_load(policy, path, &mode, &why);
+    if (err == 0)
+        err = nameset_copy(policy_tools(policy), &p->identity.tools);
+    policy_free(policy);
+    if (err < 0) {
+        why_print(&why, text, sizeof(text));
+        return fail(why.text[0] != '\0' ? text : "too many tools");
+    }
+    if (mode == POLICY_AUDIT)
+        p->identity.enforcement = IDENTITY_AUDIT;
+    return add_server_option(p, OPT_POLICY, path);
+}
+
 static int take_option(struct program *p, int option, const char *value)
 {
     enum mcp_group group;
@@ -179,6 +203,8 @@ static int take_option(struct program *p, int option, const char *value)
     case OPT_AUDIT:
         p->identity.enforcement = IDENTITY_AUDIT;
         return add_server_option(p, option, NULL);
+    case OPT_POLICY:
+        return take_policy(p, value);
     case OPT_AUDIT_LOG:
         p->audit_log = value;
         return 0;

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "policy/build.h"
+#include "policy/identity.h"
 #include "policy/unix_name.h"
 
 #define API_VERSION "lattice.dev/v1"
@@ -222,6 +223,31 @@ static int read_rules(const struct reader *r, const struct json *egress, const c
     return err;
 }
 
+/** {"allow": ["read_file"]}: exact names. */
+static int read_tools(const struct reader *r, const struct json *tools)
+{
+    static const char *const keys[] = {"allow"};
+    const struct json *list;
+    int err = check_keys(r, tools, keys, ARRAY_COUNT(keys));
+
+    if (err == 0)
+        err = get(r, tools, "allow", JSON_ARRAY, &list);
+    for (const struct json *v = err == 0 ? json_first(list) : NULL; v != NULL && err == 0;
+         v = json_next(v)) {
+        const char *name;
+
+        err = json_read_str(v, &name);
+        if (err == 0)
+            err = policy_add_tool(r->into, bytes_of_str(name));
+        if (err == -EINVAL)
+            return json_fail(r->why, r->file, v,
+                             "a tool is its exact name: 1 to 128 of A-Z a-z 0-9 _ . / : -");
+        if (err == -ENOSPC)
+            return json_fail(r->why, r->file, v, "more than %u tools", IDENTITY_TOOLS_MAX);
+    }
+    return err;
+}
+
 static int read_mode(const struct reader *r, const struct json *spec, enum policy_mode *ret)
 {
     const struct json *v = json_get(spec, "mode");
@@ -236,13 +262,16 @@ static int read_mode(const struct reader *r, const struct json *spec, enum polic
 
 static int read_spec(const struct reader *r, const struct json *spec, enum policy_mode *ret_mode)
 {
-    static const char *const keys[] = {"mode", "egress"};
+    static const char *const keys[] = {"mode", "egress", "tools"};
     static const char *const egress_keys[] = {"allow", "deny"};
     const struct json *egress;
+    const struct json *tools;
     int err;
 
     if ((err = check_keys(r, spec, keys, ARRAY_COUNT(keys))) < 0 ||
         (err = read_mode(r, spec, ret_mode)) < 0 ||
+        (err = get(r, spec, "tools", JSON_OBJECT, &tools)) < 0 ||
+        (err = read_tools(r, tools)) < 0 ||
         (err = get(r, spec, "egress", JSON_OBJECT, &egress)) < 0 ||
         (err = check_keys(r, egress, egress_keys, ARRAY_COUNT(egress_keys))) < 0 ||
         (err = read_rules(r, egress, "allow", POLICY_RULE_ALLOW)) < 0)

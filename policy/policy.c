@@ -21,7 +21,9 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/nameset.h"
 #include "policy/build.h"
+#include "policy/identity.h"
 #include "policy/judged.h"
 #include "policy/pins.h"
 #include "policy/table.h"
@@ -46,7 +48,8 @@ struct policy {
     uint32_t *starts; /* owned: where in texts each rule begins */
     unsigned count;
     unsigned cap;
-    bool is_broken; /* memory ran out inside a table: every judgement fails from then on */
+    struct nameset tools; /* that may be called; no part of any judgement here */
+    bool is_broken;       /* memory ran out inside a table: every judgement fails from then on */
 };
 
 /** What covers an address: a rule, and the pinned name when it is by name. */
@@ -63,12 +66,14 @@ int policy_new(enum policy_mode mode, struct policy **ret)
         return -ENOMEM;
     p->mode = mode;
     buf_init(&p->texts, TEXTS_MAX);
+    nameset_init(&p->tools, IDENTITY_TOOLS_MAX);
     *ret = p;
     return 0;
 }
 
 static void policy_done(struct policy *p)
 {
+    nameset_done(&p->tools);
     for (unsigned action = 0; action < ACTIONS; action++)
         for (unsigned proto = 0; proto < PROTOS; proto++)
             table_done(&p->tables[action][proto]);
@@ -173,6 +178,8 @@ int policy_copy(const struct policy *p, struct policy **ret)
         if (err < 0)
             policy_free(copy);
     }
+    if (err == 0 && (err = nameset_copy(&p->tools, &copy->tools)) < 0)
+        policy_free(copy);
     if (err == 0)
         *ret = copy;
     return err;
@@ -186,6 +193,18 @@ void policy_take(struct policy *p, struct policy *from)
     *p = *from;
     p->mode = mode;
     free(from);
+}
+
+int policy_add_tool(struct policy *p, struct bytes name)
+{
+    int err = identity_tool_check(name);
+
+    return err < 0 ? err : nameset_add(&p->tools, name);
+}
+
+const struct nameset *policy_tools(const struct policy *p)
+{
+    return &p->tools;
 }
 
 void policy_set_mode(struct policy *p, enum policy_mode mode)

@@ -63,6 +63,7 @@ enum policy_reason {
 
 struct policy;
 struct pins;
+struct nameset;
 
 struct policy_request {
     enum policy_proto proto;
@@ -112,6 +113,10 @@ int policy_parse(struct policy *p, const char *file, struct bytes json, enum pol
 
 void policy_set_mode(struct policy *p, enum policy_mode mode);
 enum policy_mode policy_get_mode(const struct policy *p);
+/** policy_add_tool() - Allow a tool by its exact name. Errors: -EINVAL no tool's name; -ENOSPC. */
+int policy_add_tool(struct policy *p, struct bytes name) MUST_USE;
+/** policy_tools() - The tools that may be called, for those who judge calls. Borrowed. */
+const struct nameset *policy_tools(const struct policy *p);
 unsigned policy_rule_count(const struct policy *p);
 /** policy_rule_text() - The @i-th rule as "allow HOST:PORTS" or "deny …"; NULL beyond the last. */
 const char *policy_rule_text(const struct policy *p, unsigned i);

@@ -34,6 +34,10 @@ contains "the list holds it" '"name": "echo"' "$live_dir/out"
 lacks "the list hides the others" '"name": "(wipe|connect)"' "$live_dir/out"
 contains "a hidden tool answers as an unknown one" '"id":4,"error":\{"code":-32602,"message":"Unknown tool: wipe"' "$live_dir/out"
 contains "a closed group of methods is not found" '"id":5,"error":\{"code":-32601' "$live_dir/out"
+{ ask 4 tools/call '{"name":"wipe"}'; ask 4 tools/call '{"name":"nope"}'; } |
+    live_user client "$mcp" gateway --name u --allow-tool echo --offline -- "${server[@]}" "$live_dir/tmp/seen" 2>/dev/null | sort >"$live_dir/two"
+contains "an unknown tool answers the same" "Unknown tool: nope" "$live_dir/two"
+equal "… byte for byte" "$(sed -n 1p "$live_dir/two" | sed 's/nope/wipe/')" "$(sed -n 2p "$live_dir/two")"
 lacks "the server never saw the refused call" 'wipe' "$live_dir/tmp/seen"
 contains "… but it saw the allowed one, as it was written" '\{"jsonrpc":"2.0","id":3,"method":"tools/call","params":\{"name":"echo","arguments":\{"text":"hello"' "$live_dir/tmp/seen"
 contains "the refusal is said on standard error" 'not permitted to call "wipe"' "$live_dir/err"
@@ -41,6 +45,21 @@ contains "the allowed call is a span" '"kind":"span".*"tool":"echo".*"status":"o
 contains "the refused call is a span, too" '"kind":"span".*"reason":"tool_not_allowed".*"tool":"wipe".*"status":"blocked"' "$live_dir/tmp/mcp.jsonl"
 lacks "no secret stands in the records" 'canary-secret' "$live_dir/tmp/mcp.jsonl"
 check "the records' chain holds" "$LATTICE" audit verify "$live_dir/tmp/mcp.jsonl"
+
+# The policy file says tools, too; its audit mode marks what the list would refuse, and refuses nothing.
+policy() { # MODE
+    printf '{"apiVersion":"lattice.dev/v1","kind":"Policy","spec":{"mode":"%s","tools":{"allow":["echo"]}}}' "$1" >"$live_dir/tmp/policy.json"
+    session | live_user client "$mcp" gateway --name mcp --policy "$live_dir/tmp/policy.json" --audit-log "$live_dir/tmp/p.jsonl" \
+        -- "${server[@]}" "$live_dir/tmp/seen" >"$live_dir/out" 2>"$live_dir/err"
+}
+policy enforce
+contains "a tool of the policy file answers" '"id": 3, "result": .*hello' "$live_dir/out"
+contains "… and no other" '"id":4,"error":\{"code":-32602,"message":"Unknown tool: wipe"' "$live_dir/out"
+rm -f "$live_dir"/tmp/p.jsonl*
+policy audit
+contains "in audit mode the other answers, too" '"wiped"' "$live_dir/out"
+contains "… is listed" '"name": "wipe"' "$live_dir/out"
+contains "… and is marked" '"kind":"span".*"would_deny":true.*"reason":"tool_not_allowed".*"tool":"wipe".*"status":"ok"' "$live_dir/tmp/p.jsonl"
 
 # The server's own connections are judged: the tool is allowed, its destination is not, then is.
 connect() { # RULE OPTIONS…

@@ -5,10 +5,11 @@
  *   bench_net server                      prints "port N", serves until it is ended
  *   bench_net get  NAME HOST PORT N       N times: connect, GET, read 1 KiB to the end, close
  *   bench_net rtt  NAME HOST PORT N       N times one byte there and back on one connection
- *   bench_net down NAME HOST PORT N MB    N times read MB megabytes; the rate
- *   bench_net up   NAME HOST PORT N MB    N times write MB megabytes until the server has them
- *   bench_net idle NAME HOST PORT N       open N connections, prove each alive, print "ready", keep
- *                                         them until standard input ends
+ *   bench_net udp  NAME HOST PORT N       N times 100 datagrams of 1200 bytes there and back, ten
+ * under way; datagrams per second bench_net down NAME HOST PORT N MB    N times read MB megabytes;
+ * the rate bench_net up   NAME HOST PORT N MB    N times write MB megabytes until the server has
+ * them bench_net idle NAME HOST PORT N       open N connections, prove each alive, print "ready",
+ * keep them until standard input ends
  *
  * The first byte that a client sends chooses what the server does. The server is one epoll loop
  * without allocation per request; a client that breaks the protocol loses its connection.
@@ -30,6 +31,10 @@
 #define CONNECTIONS_MAX 4096 /* descriptor numbers of the server */
 #define BULK_BYTES      (256u * 1024)
 #define REPLY_BYTES     1024u
+#define DATAGRAM_BYTES  1200u
+#define DATAGRAMS       100u /* of one sample */
+#define DATAGRAM_WINDOW 10u  /* under way; what is lost is waited for LOST_MS */
+#define LOST_MS         1000
 
 enum role {
     ROLE_UNKNOWN = 0,
@@ -104,6 +109,19 @@ static bool serve(int fd)
     return false;
 }
 
+static void echo_datagrams(int fd)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof(from);
+    ssize_t got;
+
+    while ((got = recvfrom(fd, waste, sizeof(waste), MSG_DONTWAIT, (struct sockaddr *)&from,
+                           &len)) >= 0) {
+        (void)sendto(fd, waste, (size_t)got, MSG_DONTWAIT, (struct sockaddr *)&from, len);
+        len = sizeof(from);
+    }
+}
+
 static void accept_one(int listener, int epoll)
 {
     struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP};
@@ -142,12 +160,17 @@ __attribute__((noreturn)) static void server(void)
     socklen_t len = sizeof(addr);
     int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int datagrams = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
 
     if (listener < 0 || epoll < 0 || bind(listener, (struct sockaddr *)&addr, len) < 0 ||
         listen(listener, 1024) < 0 || getsockname(listener, (struct sockaddr *)&addr, &len) < 0 ||
         epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &ev) < 0)
         die("listen");
+    ev.data.fd = datagrams;
+    if (datagrams < 0 || bind(datagrams, (struct sockaddr *)&addr, len) < 0 ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, datagrams, &ev) < 0)
+        die("a datagram socket");
     printf("port %u\n", ntohs(addr.sin6_port));
     (void)fflush(stdout);
     for (;;) {
@@ -155,6 +178,8 @@ __attribute__((noreturn)) static void server(void)
             continue;
         if (ev.data.fd == listener)
             accept_one(listener, epoll);
+        else if (ev.data.fd == datagrams)
+            echo_datagrams(datagrams);
         else
             serve_event(epoll, &ev);
     }
@@ -226,6 +251,32 @@ static double rtt_once(int fd)
     return now_us() - start;
 }
 
+static int open_datagrams(void)
+{
+    const struct timeval limit = {.tv_sec = LOST_MS / 1000};
+    int fd = socket(target->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || connect(fd, target->ai_addr, target->ai_addrlen) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+        die("a datagram socket");
+    return fd;
+}
+
+static double udp_once(int fd)
+{
+    double start = now_us();
+    unsigned sent = 0;
+
+    for (unsigned back = 0; back < DATAGRAMS; back++) {
+        for (; sent < DATAGRAMS && sent < back + DATAGRAM_WINDOW; sent++)
+            if (send(fd, bulk, DATAGRAM_BYTES, 0) != DATAGRAM_BYTES)
+                die("send a datagram");
+        if (recv(fd, waste, sizeof(waste), 0) != DATAGRAM_BYTES)
+            die("a datagram was lost");
+    }
+    return DATAGRAMS / (now_us() - start) * 1e6;
+}
+
 static double down_once(size_t bytes)
 {
     int fd = open_connection();
@@ -278,17 +329,22 @@ static void idle(unsigned n)
 /** Rates get no warm-up run: slow start belongs to them. */
 static void measure(const char *what, const char *name, unsigned n, size_t bytes)
 {
-    bool is_rate = bytes > 0;
+    bool is_udp = strcmp(what, "udp") == 0;
+    bool is_rate = bytes > 0 || is_udp;
     struct samples s;
     int fd = -1;
 
     samples_init(&s, n);
-    if (strcmp(what, "rtt") == 0) {
+    if (is_udp) {
+        fd = open_datagrams();
+        (void)udp_once(fd);
+    } else if (strcmp(what, "rtt") == 0) {
         fd = open_connection();
         (void)rtt_once(fd);
     }
     for (unsigned i = 0; i < n; i++) {
-        double value = fd >= 0                     ? rtt_once(fd)
+        double value = is_udp                      ? udp_once(fd)
+                       : fd >= 0                   ? rtt_once(fd)
                        : !is_rate                  ? get_once()
                        : strcmp(what, "down") == 0 ? down_once(bytes)
                                                    : up_once(bytes);
@@ -297,13 +353,13 @@ static void measure(const char *what, const char *name, unsigned n, size_t bytes
     }
     if (fd >= 0)
         (void)close(fd);
-    samples_print(&s, name, is_rate ? "Mbit/s" : "us", is_rate);
+    samples_print(&s, name, is_udp ? "1/s" : is_rate ? "Mbit/s" : "us", is_rate);
     samples_done(&s);
 }
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: bench_net server | get|rtt|idle NAME HOST PORT N | "
+    (void)fprintf(stderr, "usage: bench_net server | get|rtt|udp|idle NAME HOST PORT N | "
                           "down|up NAME HOST PORT N MB\n");
     return 2;
 }
@@ -324,7 +380,8 @@ int main(int argc, char **argv)
     n = (unsigned)count_of(argv[5], SAMPLES_MAX);
     if (strcmp(argv[1], "idle") == 0)
         idle(n);
-    else if (is_rate || strcmp(argv[1], "get") == 0 || strcmp(argv[1], "rtt") == 0)
+    else if (is_rate || strcmp(argv[1], "get") == 0 || strcmp(argv[1], "rtt") == 0 ||
+             strcmp(argv[1], "udp") == 0)
         measure(argv[1], argv[2], n, is_rate ? count_of(argv[6], 100000) * 1000000 : 0);
     else
         return usage();

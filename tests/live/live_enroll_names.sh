@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise: an enrolled sandbox on another host than latticed and the gateway reaches what its identity
-# names, by name; the gateway holds it to that even when the sandbox does not: a name opens only the
+# Promise: an enrolled sandbox on another host than latticed (TLS) and the gateway reaches what its
+# identity names, by name; the gateway holds it to that even when the sandbox does not: a name opens only the
 # addresses that the gateway's own DNS answered, to that agent, and only on its port.
 . "$(dirname "$0")/../support/live.sh"
 live_enter "$@"
@@ -17,11 +17,16 @@ if ! "${LIVE_USER[@]}" test -x "$LATTICED"; then
     LATTICED=$live_dir/latticed
 fi
 
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=latticed" \
+    -addext "subjectAltName=IP:$GATEWAY4" -keyout "$live_dir/latticed.key" -out "$live_dir/latticed.pem" >/dev/null 2>&1 ||
+    live_die "a certificate for latticed"
+chmod a+r "$live_dir"/latticed.*
 live_start latticed gateway 'serving on port' "$LATTICED" --data "$live_dir/tmp/data" --listen $GATEWAY4:0 \
-    --insecure-http --no-nats
-url=http://$GATEWAY4:$(grep -oE 'port [0-9]+' <<<"$live_line" | cut -d' ' -f2)
+    --tls-cert "$live_dir/latticed.pem" --tls-key "$live_dir/latticed.key" --no-nats
+ca=(--ca-file "$live_dir/latticed.pem")
+url=https://$GATEWAY4:$(grep -oE 'port [0-9]+' <<<"$live_line" | cut -d' ' -f2)
 live_start follower gateway 'the peers are as latticed has them' env LATTICE_CONFIG_DIR="$live_dir/tmp/gateway" \
-    "$LATTICE" gateway --server-url "$url" --insecure-http --token-file "$live_dir/tmp/data/gateway-token" \
+    "$LATTICE" gateway --server-url "$url" "${ca[@]}" --token-file "$live_dir/tmp/data/gateway-token" \
     --audit-log "$live_dir/tmp/gateway.jsonl" --verbose
 
 # token NAME RULE…: an enrolment token in $token
@@ -29,7 +34,7 @@ token() {
     local name=$1 rules=()
     shift
     for rule; do rules+=(--destination "$rule"); done
-    token=$(live_user gateway "$LATTICE" token create --server-url "$url" --insecure-http \
+    token=$(live_user gateway "$LATTICE" token create --server-url "$url" "${ca[@]}" \
         --token-file "$live_dir/tmp/data/admin-token" --namespace team --agent-name "$name" "${rules[@]}" --json |
         /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["token"])')
     [ -n "$token" ] || live_die "an enrolment token for $name"
@@ -39,11 +44,16 @@ agent() {
     local name=$1
     shift
     live_user client env LATTICE_CONFIG_DIR="$live_dir/tmp/$name" "$LATTICE" sandbox start --name "$name" \
-        --server-url "$url" --insecure-http --audit-log "$live_dir/tmp/$name.jsonl" "$@"
+        --server-url "$url" "${ca[@]}" --audit-log "$live_dir/tmp/$name.jsonl" "$@"
 }
 
 live_user client curl -sS -m 2 "http://$SERVER4:$http_port/small" >/dev/null 2>&1
 equal "positive control: without a tunnel there is no way to the server" 7 $?
+
+live_user client env LATTICE_CONFIG_DIR="$live_dir/tmp/nobody" "$LATTICE" sandbox start --name nobody --server-url "$url" \
+    --token x --audit-log "$live_dir/tmp/nobody.jsonl" -- true >"$live_dir/out" 2>"$live_dir/err"
+equal "a latticed whose certificate nobody vouches for is not believed" 125 $?
+contains "… and the message says so" 'certificate' "$live_dir/err"
 
 token reader "allow www.example.test:$http_port"
 agent reader --token "$token" -- sh -c "curl -sS -m 10 http://www.example.test:$http_port/small; echo status=\$?" \
@@ -53,21 +63,23 @@ contains "… which the server saw come from the gateway" "^http $GATEWAY_OUT4 G
 agent reader -- sh -c "curl -sS -m 5 http://v4.example.test:$http_port/small; echo other=\$?
     curl -sS -m 5 http://$SERVER4:$http_port/small; echo address=\$?
     curl -sS -m 5 http://rebound.example.test:$http_port/; echo rebound=\$?
-    getent ahostsv4 lattice.internal" >"$live_dir/out" 2>"$live_dir/err"
+    getent ahostsv4 lattice.internal
+    $LATTICE delegate --json helper" >"$live_dir/out" 2>"$live_dir/err"
 contains "another name of the same server is refused" '^other=6' "$live_dir/out"
 contains "… and its bare address, before the name was asked for" '^address=7' "$live_dir/out"
 contains "… and a name that the identity does not have" '^rebound=6' "$live_dir/out"
+contains "it delegates through the gateway, which asks latticed over TLS" 'lt-delegate-' "$live_dir/out"
 contains "lattice.internal is the gateway" '^10\.100\.0\.1 ' "$live_dir/out"
 
 # The same key in a sandbox that judges nothing: now the gateway is alone.
 token wild "allow www.example.test:$http_port" "allow rebound.example.test:*"
 agent wild --token "$token" -- true || live_die "the second agent enrols"
-live_user client /usr/bin/python3 - "$live_dir/tmp/wild" "$url" "$live_dir/tmp/wild.conf" <<'PY' || live_die "its tunnel as a file"
-import json, pathlib, sys, urllib.request
+live_user client /usr/bin/python3 - "$live_dir/tmp/wild" "$url" "$live_dir/tmp/wild.conf" "$live_dir/latticed.pem" <<'PY' || live_die "its tunnel as a file"
+import json, pathlib, ssl, sys, urllib.request
 folder = pathlib.Path(sys.argv[1])
 ask = urllib.request.Request(sys.argv[2] + "/api/v1/agent-isolation/self",
                              headers={"Authorization": "Bearer " + (folder / "token").read_text()})
-me = json.load(urllib.request.urlopen(ask))["data"]
+me = json.load(urllib.request.urlopen(ask, context=ssl.create_default_context(cafile=sys.argv[4])))["data"]
 key = json.loads((folder / "sandbox-credentials.json").read_text())["privateKey"]
 out = pathlib.Path(sys.argv[3])
 out.touch(0o600)

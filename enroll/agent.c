@@ -363,6 +363,8 @@ static int run(int fd, void *self)
     if (err == 0)
         err = get_in(f, &why);
     if (err == 0)
+        err = process_jail(f->credentials.folder, &why);
+    if (err == 0)
         err = begin(f, &why);
     if (err < 0) {
         process_tell_text(fd, ENROLL_FAILED, why.text);

@@ -176,6 +176,18 @@ static int follow_once(struct follower *f, struct why *why)
     return err;
 }
 
+/** A first try, so that libraries load what they want, and then the jail. */
+static void begin(struct follower *f)
+{
+    struct why why = {0};
+
+    (void)!announce(f, &why); /* it is tried again */
+    if (process_jail(NULL, &why) == 0)
+        return;
+    process_tell_text(f->fd, ENROLL_AWAY, why.text);
+    _exit(1);
+}
+
 static int run(int fd, void *self)
 {
     struct follower *f = calloc(1, sizeof(*f));
@@ -186,6 +198,7 @@ static int run(int fd, void *self)
     f->fd = fd;
     if (io_read(fd, &f->self, sizeof(f->self)) != sizeof(f->self))
         return 0; /* the owner has ended before it began */
+    begin(f);
     for (;;) {
         struct why why = {0};
 

@@ -22,6 +22,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "base/rng.h"
+#include "base/selfjail.h"
 #include "base/wipe.h"
 
 #define READ_MAX 65536u
@@ -209,6 +210,17 @@ void process_pause(int fd, int64_t ms)
 
     if (poll(&p, 1, (int)ms) > 0 && (p.revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
         _exit(0);
+}
+
+int process_jail(const char *folder, struct why *why)
+{
+    const struct selfjail jail = {
+        .needs = SELFJAIL_SOCKETS_INET | SELFJAIL_SOCKETS_UNIX | SELFJAIL_THREADS |
+                 (folder != NULL ? (unsigned)SELFJAIL_FILES : 0),
+        .writable_dir = folder,
+    };
+
+    return selfjail_enter(&jail, NULL, why);
 }
 
 int64_t backoff_next(struct backoff *b)

@@ -31,6 +31,11 @@ void process_tell_text(int fd, enum enroll_news news, const char *text);
 /** process_pause() - Sleep @ms; ends the process when the owner has gone. */
 void process_pause(int fd, int64_t ms);
 
+/** process_jail() - From here on the process can speak with latticed, write below @folder (NULL:
+ * nowhere), and nothing else. Everything that libraries load when they are first used must have
+ * been used. */
+int process_jail(const char *folder, struct why *why) MUST_USE;
+
 /** Back-off between tries: doubling, with a random part, up to BACKOFF_MAX_MS. */
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 5000

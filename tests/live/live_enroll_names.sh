@@ -10,7 +10,7 @@ live_enter "$@"
 command -v dnsmasq >/dev/null || live_skip_all "dnsmasq is missing"
 live_world
 live_servers
-live_dns --host-record="rebound.example.test,127.0.0.1"
+live_dns --host-record="rebound.example.test,127.0.0.1" --host-record="latticed.example.test,$GATEWAY4"
 LATTICED=$LATTICE_BIN/latticed
 if ! "${LIVE_USER[@]}" test -x "$LATTICED"; then
     install -m 755 "$LATTICED" "$live_dir/latticed"
@@ -18,7 +18,7 @@ if ! "${LIVE_USER[@]}" test -x "$LATTICED"; then
 fi
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=latticed" \
-    -addext "subjectAltName=IP:$GATEWAY4" -keyout "$live_dir/latticed.key" -out "$live_dir/latticed.pem" >/dev/null 2>&1 ||
+    -addext "subjectAltName=IP:$GATEWAY4,DNS:latticed.example.test" -keyout "$live_dir/latticed.key" -out "$live_dir/latticed.pem" >/dev/null 2>&1 ||
     live_die "a certificate for latticed"
 chmod a+r "$live_dir"/latticed.*
 live_start latticed gateway 'serving on port' "$LATTICED" --data "$live_dir/tmp/data" --listen $GATEWAY4:0 \
@@ -26,7 +26,7 @@ live_start latticed gateway 'serving on port' "$LATTICED" --data "$live_dir/tmp/
 ca=(--ca-file "$live_dir/latticed.pem")
 url=https://$GATEWAY4:$(grep -oE 'port [0-9]+' <<<"$live_line" | cut -d' ' -f2)
 live_start follower gateway 'the peers are as latticed has them' env LATTICE_CONFIG_DIR="$live_dir/tmp/gateway" \
-    "$LATTICE" gateway --server-url "$url" "${ca[@]}" --token-file "$live_dir/tmp/data/gateway-token" \
+    "$LATTICE" gateway --server-url "${url/$GATEWAY4/latticed.example.test}" "${ca[@]}" --token-file "$live_dir/tmp/data/gateway-token" \
     --audit-log "$live_dir/tmp/gateway.jsonl" --verbose
 
 # token NAME RULE…: an enrolment token in $token

@@ -220,6 +220,10 @@ path = world.dir / "steady.config/token"
 before = path.read_text()
 ok(wait_for(lambda: path.read_text() not in ("", before)) is not None, "its token is renewed while it runs")
 ok(stat.S_IMODE(path.stat().st_mode) == 0o600, "… in a file that is the owner's alone")
+for program, what in ((steady, "the sandbox"), (world.gateway, "the gateway")):
+    seen = program.child_status("lattice-follow")
+    ok(seen["Seccomp"] == "2" and int(seen["CapEff"], 16) == 0 and int(seen["CapPrm"], 16) == 0 and seen["NoNewPrivs"] == "1",
+       f"{what}'s follower has jailed itself", seen)
 latticed.stop(signal.SIGKILL)
 ok(wait_for(lambda: "cannot be followed" in steady.complained and "cannot be followed" in world.gateway.complained) is not None,
    "latticed is killed: sandbox and gateway say so", steady.complained + world.gateway.complained)

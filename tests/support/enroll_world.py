@@ -83,6 +83,11 @@ class Program:
         except subprocess.TimeoutExpired:
             return None
 
+    def child_status(self, name):
+        """What the kernel says of its child of this name: {"Seccomp": "2", …}."""
+        text = pathlib.Path(f"/proc/{self.child(name)}/status").read_text()
+        return dict(line.split(":\t", 1) for line in text.splitlines())
+
     def child(self, name):
         """The process id of its child of this name."""
         for path in pathlib.Path("/proc").glob("[0-9]*/stat"):

@@ -212,6 +212,7 @@ static int fork_auditor(struct audit *a, const struct audit_config *config, stru
                                               .chain_number = rng_u64(rng_system()),
                                               .started = mono_now(),
                                               .echo_json = config->echo_json,
+                                              .wants_jail = true,
                                               .stream = config->stream,
                                               .records_fd = records_theirs,
                                               .status_fd = status_theirs};

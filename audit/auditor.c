@@ -27,6 +27,7 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/own.h"
+#include "base/selfjail.h"
 
 #define RETRY_MS      100
 #define SYNC_MS       1000
@@ -316,13 +317,32 @@ static int open_stream(struct auditor *a, struct why *why)
     a->outbox = calloc(1, sizeof(*a->outbox));
     if (a->outbox == NULL)
         return why_set(why, -ENOMEM, "out of memory");
-    err = nats_link_open(stream, &a->link, why);
-    if (err < 0)
-        return err;
-    link.self = a->link;
     err = outbox_open(a->outbox, a->config->path,
                       stream->workspace != NULL ? stream->workspace : "default", &link, why);
     a->outbox->is_confined = stream->inbox != NULL;
+    return err;
+}
+
+/** All files are open: from here on the writer can write to these only, and run nothing. With a
+ * stream it needs threads and the network, too. */
+static int jail(const struct auditor *a, struct why *why)
+{
+    struct selfjail config = {.needs = SELFJAIL_SOCKETS_UNIX | SELFJAIL_HELD_FILES};
+
+    if (!a->config->wants_jail)
+        return 0;
+    if (a->config->stream != NULL)
+        config.needs |= SELFJAIL_SOCKETS_INET | SELFJAIL_THREADS;
+    return selfjail_enter(&config, NULL, why);
+}
+
+/** The library's thread is the first other one, so this comes behind the jail. */
+static int open_link(struct auditor *a, struct why *why)
+{
+    int err = a->config->stream != NULL ? nats_link_open(a->config->stream, &a->link, why) : 0;
+
+    if (err == 0 && a->outbox != NULL)
+        a->outbox->link.self = a->link;
     return err;
 }
 
@@ -401,6 +421,15 @@ static int open_writer(struct auditor *a, bool is_successor, struct why *why)
     return 0;
 }
 
+/** Nothing was taken from the socket yet; the supervisor sees its end, and ends the session. */
+static int give_up(struct auditor *a, int err, const struct why *why)
+{
+    tell(a->config, AUDITOR_FAILING, err, why->text);
+    free(a->message);
+    logfile_close(&a->log);
+    return EXIT_FAILURE;
+}
+
 int auditor_write(const struct auditor_config *config, bool is_successor)
 {
     struct auditor a = {.config = config};
@@ -414,7 +443,13 @@ int auditor_write(const struct auditor_config *config, bool is_successor)
     if (err < 0) {
         tell(config, AUDITOR_REFUSED, err, why.text);
     } else {
-        tell(config, AUDITOR_READY, 0, NULL);
+        tell(config, AUDITOR_READY, 0,
+             NULL); /* the supervisor goes on while we confine ourselves */
+        err = jail(&a, &why);
+        if (err == 0)
+            err = open_link(&a, &why);
+        if (err < 0)
+            return give_up(&a, err, &why);
         buf_init(&a.lines, LOGFILE_BATCH_MAX);
         serve(&a);
         err = finish(&a);

@@ -52,6 +52,7 @@ struct auditor_config {
     uint64_t chain_number;
     struct mono started;
     bool echo_json;
+    bool wants_jail; /* the writer confines itself for good once its files are open */
     const struct audit_stream *stream; /* NULL: none */
     int records_fd;                    /* takes: SOCK_SEQPACKET, the reading end */
     int status_fd;                     /* takes: the pipe's writing end */

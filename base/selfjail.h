@@ -22,6 +22,7 @@ enum selfjail_need {
     SELFJAIL_OPEN_WRITE = 1 << 4,   /* open existing files for writing (/proc/PID/mem) */
     SELFJAIL_FILES = 1 << 5,        /* create, write, rename and remove files below writable_dir */
     SELFJAIL_THREADS = 1 << 6,
+    SELFJAIL_HELD_FILES = 1 << 7, /* lock and cut files that are open for writing already */
 };
 
 struct selfjail {

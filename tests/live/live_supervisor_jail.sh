@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise (C4): while an agent runs, supervisor and guardian have no capability, no way to gain one, a
+# Promise (C4): while an agent runs, supervisor, guardian and the auditor's writer have no capability, no way to gain one, a
 # system call filter, and are not dumpable; the agent finds no way to them. The supervisor opens no
 # file for writing, except where process_vm_writev is refused and /proc/PID/mem is its only way. The kernel's own account
 # of the running processes is read, and of a process without walls for comparison.
@@ -20,7 +20,15 @@ equal "the guardian's parent is the supervisor" lattice "$(cat "/proc/$superviso
 # field PID NAME
 field() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
 equal "control: this shell has no filter" 0 "$(field $$ Seccomp)"
-for who in supervisor guardian; do
+# The auditor: the keeper is the supervisor's child, and the writer, which reads records, is the keeper's.
+child() { # PARENT NAME
+    awk -v parent="$1" -v name="$2" '$1 == "Name:" { n = $2 } $1 == "Pid:" { p = $2 }
+        $1 == "PPid:" && $2 == parent && n == name { print p; exit }' /proc/[0-9]*/status 2>/dev/null
+}
+keeper=$(child "$supervisor" lattice-audit)
+# shellcheck disable=SC2034 # named by ${!who}
+writer=$(child "$keeper" lattice-audit)
+for who in supervisor guardian writer; do
     pid=${!who}
     equal "$who: filter" 2 "$(field "$pid" Seccomp)"
     equal "$who: no_new_privs" 1 "$(field "$pid" NoNewPrivs)"

@@ -56,6 +56,7 @@ enum {
     OPT_NATS_CA,
     OPT_NATS_WORKSPACE,
     OPT_ISOLATE,
+    OPT_LOOPBACK,
     OPT_VERBOSE,
     OPT_JSON,
     OPT_COUNT,
@@ -107,6 +108,9 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_ISOLATE] = {"isolate", "HOW",
                      "Namespaces as further walls: none (default), auto (where the host grants\n"
                      "them), full (or do not start)."},
+    [OPT_LOOPBACK] = {"loopback", "HOW",
+                      "Connections inside: direct (default; fastest), or relay (a close or reset\n"
+                      "is seen exactly as with TCP)."},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
     [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
 };
@@ -141,6 +145,7 @@ struct request {
     int cause_fd; /* 0: none */
     struct nats_options nats;
     enum sandbox_isolation isolation;
+    bool relays_loopback;
     bool is_direct;
     bool is_offline;
     bool is_enforce;
@@ -335,6 +340,11 @@ static int take_option(struct request *r, int option, const char *value)
         return take_audit_option(r, option, value);
     case OPT_ISOLATE:
         return take_isolation(r, value);
+    case OPT_LOOPBACK:
+        r->relays_loopback = strcmp(value, "relay") == 0;
+        if (!r->relays_loopback && strcmp(value, "direct") != 0)
+            return cli_usage_error(&command, "--loopback '%s': direct or relay expected", value);
+        return 0;
     case OPT_VERBOSE:
         r->is_verbose = true;
         return 0;
@@ -678,6 +688,7 @@ static int run(struct request *r)
         struct sandbox_config config = {
             .name = r->name,
             .isolation = r->isolation,
+            .relays_loopback = r->relays_loopback,
             .argv = r->argv,
             .network = r->wg_path != NULL ? NETSTACK_TUNNEL
                        : r->is_offline    ? NETSTACK_OFFLINE

@@ -63,6 +63,13 @@ struct lwip_end {
     struct flow *held_next; /* FLOW_HELD: others of this bucket */
 };
 
+/** Another flow of this stack (pair.c). */
+struct pair_end {
+    struct flow *peer;  /* NULL: it is gone */
+    struct leftover in; /* what the peer sent, not yet taken by the near end */
+    bool is_over;       /* the peer sends no more */
+};
+
 struct flow {
     struct netstack *ns;
     enum flow_state state;
@@ -86,20 +93,23 @@ struct flow {
     bool near_keeps_byte;   /* flow_attach_canary() */
     bool near_readable;
     bool near_writable;
-    bool near_rdhup;     /* the near end will send no more than what is queued */
-    bool near_hup;       /* the near end is closed both ways */
-    bool near_err;       /* an error waits in SO_ERROR */
-    bool near_resets;    /* its close is a reset: flow_reset_on_close() */
-    bool near_deaf;      /* it refuses data (SHUT_RD); what comes is thrown away */
-    bool out_over;       /* near → far is finished: end of stream passed on */
-    bool in_over;        /* far → near is finished */
-    bool far_failed;     /* carrier: err is how the far end broke */
-    bool far_over;       /* carrier: the far end's end of stream, after what is queued */
-    struct leftover out; /* read from the near end, not yet taken by the carrier */
+    bool near_rdhup;      /* the near end will send no more than what is queued */
+    bool near_hup;        /* the near end is closed both ways */
+    bool near_err;        /* an error waits in SO_ERROR */
+    bool near_resets;     /* its close is a reset: flow_reset_on_close() */
+    bool near_has_more;   /* the last read stopped before an urgent byte */
+    bool near_is_unheard; /* the far end is broken; what was sent before is thrown away */
+    bool near_deaf;       /* it refuses data (SHUT_RD); what comes is thrown away */
+    bool out_over;        /* near → far is finished: end of stream passed on */
+    bool in_over;         /* far → near is finished */
+    bool far_failed;      /* carrier: err is how the far end broke */
+    bool far_over;        /* carrier: the far end's end of stream, after what is queued */
+    struct leftover out;  /* read from the near end, not yet taken by the carrier */
 
     union {
         struct host_end host;
         struct lwip_end lwip;
+        struct pair_end pair;
     };
 };
 

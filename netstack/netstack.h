@@ -105,6 +105,11 @@ struct wg *netstack_wg(struct netstack *ns); /* borrowed; NULL without a tunnel 
  * until the flow is gone. */
 int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
               const struct flow_events *events, void *self, struct flow **ret) MUST_USE;
+/** flow_pair() - Two open flows that are each other's far end, to be attached at once; for
+ * connections that do not leave the machine, in every mode. Of @events only closed() is called.
+ * Errors: -EMFILE. */
+int flow_pair(struct netstack *ns, const struct flow_events *events, void *self_a, void *self_b,
+              struct flow **ret_a, struct flow **ret_b) MUST_USE;
 /** flow_attach() - After opened(0): relay between the flow and @stream_fd, a non-blocking stream
  * socket (taken). Half-close and reset pass both ways. */
 int flow_attach(struct flow *f, int stream_fd) MUST_USE;

@@ -137,6 +137,7 @@ static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
     got = readv(f->near.fd, iov, want > 1 ? 2 : 1); /* less than is there: up to an urgent byte */
     if (got < 1)
         return -EIO; /* the bytes are there: FIONREAD said so, and nobody else reads */
+    f->near_has_more = (size_t)got < want;
     if (recv(f->near.fd, ret + got - 1, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
         return -EIO;
     return got;
@@ -213,7 +214,7 @@ static int pump_out(struct flow *f)
             f->carrier->send_end(f);
             return 0;
         }
-        if ((size_t)got < want && !f->near_rdhup && !f->near_err)
+        if ((size_t)got < want && !f->near_has_more && !f->near_rdhup && !f->near_err)
             f->near_readable = false; /* drained; what comes later makes a new edge */
         budget -= (size_t)got;
         f->bytes_out += (uint64_t)got;
@@ -307,6 +308,23 @@ static bool has_undelivered(struct flow *f)
     return count > 0;
 }
 
+/** The far end is broken, and the near end has not read all that came before. What it sent so far
+ * is thrown away; what it sends later, or was blocked in sending, it must be told about. */
+static bool speaks_to_nobody(struct flow *f)
+{
+    size_t thrown = 0;
+    ssize_t got = 0;
+    bool was_warned = f->near_is_unheard;
+
+    leftover_drop(&f->out);
+    while (f->near_readable && thrown < RELAY_BYTES_PER_TURN &&
+           (got = near_read(f, f->ns->scratch, RELAY_CHUNK)) > 0)
+        thrown += (size_t)got;
+    f->near_readable = f->near_readable && got != -EAGAIN && got != 0;
+    f->near_is_unheard = true;
+    return was_warned && thrown > 0;
+}
+
 enum relay_result relay_run(struct flow *f)
 {
     int out, in;
@@ -319,7 +337,7 @@ enum relay_result relay_run(struct flow *f)
     }
     if (f->far_failed) {
         /* What was received before the reset can still be read, as from a socket. */
-        if (!f->near_hup && has_undelivered(f))
+        if (!f->near_hup && has_undelivered(f) && !speaks_to_nobody(f))
             return in > 0 ? RELAY_AGAIN : RELAY_WAIT;
         flow_end(f, f->err, /*reset_far=*/true);
         return RELAY_GONE;

@@ -241,6 +241,16 @@ static void find_own_addresses(struct session *s)
     }
 }
 
+/** Loopback is relayed by the network stack; offline there is one for that only. */
+static int start_relay(struct run *r)
+{
+    struct session *s = &r->session;
+    const struct netstack_config config = {.loop = s->loop, .mode = NETSTACK_OFFLINE};
+
+    s->relay_stack = s->netstack;
+    return s->netstack != NULL ? 0 : netstack_new(&config, &s->relay_stack, r->why);
+}
+
 static int start_engines(struct run *r)
 {
     struct session *s = &r->session;
@@ -261,6 +271,11 @@ static int start_engines(struct run *r)
     unix_diag_init(&s->diag);
     if (config.mode != NETSTACK_OFFLINE) {
         err = netstack_new(&config, &s->netstack, r->why);
+        if (err < 0)
+            return err;
+    }
+    if (s->config->relays_loopback) {
+        err = start_relay(r);
         if (err < 0)
             return err;
     }
@@ -540,6 +555,8 @@ static void finish(struct run *r)
                             s->config->audit_log);
     held_table_free(s->held);
     vsock_table_free(s->sockets);
+    if (s->relay_stack != s->netstack)
+        netstack_free(s->relay_stack);
     netstack_free(s->netstack);
     pins_free(s->pins);
     rendezvous_done(&s->rendezvous);

@@ -43,6 +43,7 @@ struct sandbox_config {
                                         * password is wiped as soon as the auditor has it */
     int cause_fd; /* borrowed, non-blocking; 0: none. The starter writes here on whose behalf its
                      server works from now on: a span id and a newline, or a newline for nobody's */
+    bool relays_loopback; /* connections inside pass through us, and close exactly as TCP's */
     bool verbose;
     bool json; /* messages and refusals as JSON lines */
 

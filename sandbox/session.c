@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/loopback.h"
 #include "sandbox/records.h"
 #include "sandbox/udp_errors.h"
 
@@ -92,7 +93,7 @@ bool trap_is_nonblock(struct session *s, const struct trap *t)
     return flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
 
-static struct mono wait_until(struct session *s, const struct trap *t, int option)
+struct mono trap_deadline(struct session *s, const struct trap *t, int option)
 {
     struct timeval limit = {0};
     socklen_t len = sizeof(limit);
@@ -110,7 +111,7 @@ static struct mono wait_until(struct session *s, const struct trap *t, int optio
 
 int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, int option)
 {
-    int err = held_add(s->held, &t->call, t->sock, what, wait_until(s, t, option));
+    int err = held_add(s->held, &t->call, t->sock, what, trap_deadline(s, t, option));
 
     return err < 0 ? err : CALL_HELD;
 }
@@ -118,7 +119,8 @@ int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, i
 int64_t trap_hold_own(struct session *s, const struct trap *t, enum held_for what, int option,
                       int fd, uint32_t events)
 {
-    int err = held_add_fd(s->held, &t->call, t->sock, what, wait_until(s, t, option), fd, events);
+    int err =
+        held_add_fd(s->held, &t->call, t->sock, what, trap_deadline(s, t, option), fd, events);
 
     return err < 0 ? err : CALL_HELD;
 }
@@ -176,6 +178,8 @@ void sock_end(struct session *s, struct vsock *v)
         flow_abort(f); /* closed() has cleared v->flow when the flow was open */
         v->flow = NULL;
     }
+    loopback_forget(v);
+    loopback_refuse(s, v);
     while ((child = vsock_queue_pop(v)) != NULL) {
         child->is_queued = false;
         sock_end(s, child);

@@ -71,6 +71,8 @@ struct session {
     struct held_table *held;
     struct replay replay;
     struct netstack *netstack; /* NULL: offline */
+    struct netstack
+        *relay_stack; /* relays loopback: the same, or one for that only; NULL: direct */
     struct audit *audit;
     struct programs_seen *programs;
     struct pins *pins;
@@ -103,6 +105,8 @@ int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret,
 int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data,
                size_t len) MUST_USE;
 bool trap_is_nonblock(struct session *s, const struct trap *t);
+/** trap_deadline() - Until when a call may wait: SO_RCVTIMEO or SO_SNDTIMEO as @option says. */
+struct mono trap_deadline(struct session *s, const struct trap *t, int option);
 /** trap_hold() - Keep the call waiting for @what on its socket; the time limit is SO_RCVTIMEO or
  * SO_SNDTIMEO as @option says, 0: none. Returns CALL_HELD or -errno. */
 int64_t trap_hold(struct session *s, const struct trap *t, enum held_for what, int option);

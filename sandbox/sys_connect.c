@@ -17,16 +17,15 @@
 #include "sandbox/dispatch.h"
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
+#include "sandbox/loopback.h"
 #include "sandbox/records.h"
 #include "sandbox/replace.h"
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
 
-#define SEND_BUFFER_DIRECT 212992 /* of both ends of a direct connection: Linux's default */
-
 /* Flow events */
 
-static void fail(struct session *s, struct vsock *v, int err)
+void tcp_fail(struct session *s, struct vsock *v, int err)
 {
     if (v->our_end >= 0) {
         sock_close_end(s, v); /* unread junk: the agent's end is reset */
@@ -60,7 +59,7 @@ static void on_opened(void *self, struct flow *f, int err)
 
     if (err < 0) {
         v->flow = NULL;
-        fail(s, v, err);
+        tcp_fail(s, v, err);
         return;
     }
     if (flow_local(f, &at) == 0)
@@ -90,7 +89,7 @@ static void on_closed(void *self, struct flow *f, int err, const struct flow_sta
         return;
     if (v->state == VSOCK_CONNECTING) { /* ended before the agent could be joined */
         v->is_flow_open = false;
-        fail(s, v, err < 0 ? err : -ECONNRESET);
+        tcp_fail(s, v, err < 0 ? err : -ECONNRESET);
     } else {
         vsock_move(v, VSOCK_OVER);
     }
@@ -112,7 +111,13 @@ static void on_connecting_end(void *self, uint32_t events)
     v->flow = NULL;
     if (f != NULL)
         flow_abort(f); /* not opened yet: no event comes */
-    fail(s, v, -ECONNRESET);
+    loopback_forget(v);
+    tcp_fail(s, v, -ECONNRESET);
+}
+
+int tcp_watch_connecting(struct session *s, struct vsock *v)
+{
+    return sock_watch(s, v, EPOLLRDHUP | EPOLLET, on_connecting_end);
 }
 
 void tcp_cut(struct session *s, struct vsock *v)
@@ -128,12 +133,12 @@ void tcp_cut(struct session *s, struct vsock *v)
     }
     v->flow = NULL;
     flow_abort(f); /* not opened yet: no event comes */
-    fail(s, v, -ECONNRESET);
+    tcp_fail(s, v, -ECONNRESET);
 }
 
 /* Joining */
 
-static int join(struct session *s, struct trap *t)
+int tcp_join(struct session *s, struct trap *t)
 {
     struct vsock *v = t->sock;
     int end;
@@ -164,11 +169,11 @@ static int settle(struct session *s, struct trap *t)
     auto_fd copy = -1;
     int err;
 
-    if (v->kept_fd >= 0) { /* join() closes it */
+    if (v->kept_fd >= 0) { /* tcp_join() closes it */
         copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
         canary_end = copy;
     }
-    err = join(s, t);
+    err = tcp_join(s, t);
     if (err == 0)
         err = inject_canary(canary_end);
     if (err == 0)
@@ -229,6 +234,7 @@ static int64_t disconnect(struct session *s, struct trap *t)
     if (f != NULL)
         flow_abort(f);
     v->is_ending = false;
+    loopback_forget(v);
     sock_close_end(s, v);
     forget_name(s, v);
     v->remote = (struct endpoint){0};
@@ -273,10 +279,10 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
             copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
             agent_end = copy;
         }
-        err = join(s, t);
+        err = tcp_join(s, t);
         if (err == 0) {
             v->filled = inject_fill(agent_end);
-            err = sock_watch(s, v, EPOLLRDHUP | EPOLLET, on_connecting_end);
+            err = tcp_watch_connecting(s, v);
         }
         if (err == 0)
             return -EINPROGRESS;
@@ -291,104 +297,6 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
 
 /* Inside the sandbox */
 
-/** The client's own name: what it bound, else the address it calls and a port of our choice. */
-static int name_client(struct session *s, struct vsock *v, const struct endpoint *dst)
-{
-    struct endpoint at = {.ip = inet_source(&dst->ip), .port = v->is_bound ? v->local.port : 0};
-
-    if (v->is_bound && !ip_is_any(&v->local.ip))
-        return 0;
-    if (v->is_bound) {
-        vsock_bind(s->sockets, v, &at); /* the port was ours under any address already */
-        return 0;
-    }
-    return sock_claim(s, v, &at);
-}
-
-static int make_child(struct session *s, struct vsock *v, struct vsock *listener, int end,
-                      const struct endpoint *dst)
-{
-    struct vsock *child;
-    int err = sock_new(s, VSOCK_TCP, end, &child);
-
-    if (err < 0) {
-        (void)close(end);
-        return err;
-    }
-    child->is_v6 = listener->is_v6;
-    child->is_v6only = listener->is_v6only;
-    child->protocol = IPPROTO_TCP;
-    child->may_reuse_addr = listener->may_reuse_addr;
-    child->may_reuse_port = listener->may_reuse_port;
-    vsock_options_copy(child, listener);
-    child->our_end = end;
-    child->remote = v->local;
-    child->is_loopback = true;
-    vsock_bind(s->sockets, child, dst);
-    vsock_move(child, VSOCK_CONNECTED);
-    child->is_queued = true;
-    child->has_canary = true;
-    vsock_queue_push(listener, child);
-    return 0;
-}
-
-static int64_t connect_to(struct session *s, struct trap *t, struct vsock *listener,
-                          const struct endpoint *dst)
-{
-    struct vsock *v = t->sock;
-    bool is_nonblock = trap_is_nonblock(s, t);
-    bool had_port = v->is_bound;
-    int agent_end = t->fd;
-    auto_fd copy = -1;
-    int err;
-
-    if (listener->queue_count > listener->backlog &&
-        (!is_nonblock || listener->queue_count > VSOCK_BACKLOG_MAX)) {
-        if (is_nonblock)
-            return -ECONNREFUSED;
-        err = held_add(s->held, &t->call, listener, HELD_OUTPUT,
-                       t->is_resumed ? t->deadline : MONO_NEVER);
-        return err < 0 ? err : CALL_HELD;
-    }
-    err = name_client(s, v, dst);
-    if (err < 0)
-        return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
-    if (v->kept_fd >= 0) {
-        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
-        agent_end = copy;
-    }
-    err = join(s, t);
-    if (err == 0) {
-        int32_t send_buffer = SEND_BUFFER_DIRECT;
-
-        (void)vsock_option_get(v, SOL_SOCKET, SO_SNDBUF, &send_buffer);
-        inject_limit_send(agent_end, send_buffer);
-        send_buffer = SEND_BUFFER_DIRECT;
-        (void)vsock_option_get(listener, SOL_SOCKET, SO_SNDBUF, &send_buffer);
-        inject_limit_send(v->our_end, send_buffer);
-    }
-    if (err == 0 && is_nonblock)
-        inject_edge(agent_end, v->our_end);
-    if (err == 0)
-        err =
-            inject_canary(agent_end); /* until it is accepted, the end of the listener is a reset */
-    listener->is_busy = true;         /* making room in the table must not sweep it away */
-    if (err == 0)
-        err = make_child(s, v, listener, take_fd(&v->our_end), dst);
-    listener->is_busy = false;
-    if (err < 0) {
-        if (!had_port)
-            vsock_unbind(s->sockets, v);
-        return err;
-    }
-    v->remote = *dst;
-    v->is_loopback = true;
-    vsock_move(v, VSOCK_CONNECTED);
-    v->connect_returns_0 = is_nonblock;
-    listen_announce(s, listener);
-    return is_nonblock ? -EINPROGRESS : 0;
-}
-
 static int64_t connect_local(struct session *s, struct trap *t, const struct endpoint *dst)
 {
     struct vsock *listener;
@@ -397,7 +305,7 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
         listener = vsock_listener(s->sockets, dst, rng_u32(s->rng));
     while (listener != NULL && !sock_seems_open(s, listener));
     if (listener != NULL)
-        return connect_to(s, t, listener, dst);
+        return loopback_connect(s, t, listener, dst);
     if (sock_is_host_ip(s, &dst->ip) && s->netstack != NULL &&
         judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0)
         return connect_remote(s, t, dst);

@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "sandbox/dispatch.h"
 #include "sandbox/inet.h"
+#include "sandbox/loopback.h"
 
 void listen_announce(struct session *s, struct vsock *listener)
 {
@@ -33,6 +34,7 @@ void listen_stop(struct session *s, struct vsock *listener)
 
     loop_unwatch(s->loop, &listener->watch);
     vsock_move(listener, VSOCK_OVER);
+    loopback_refuse(s, listener);
     while ((child = vsock_queue_pop(listener)) != NULL) {
         child->is_queued = false;
         sock_end(s, child);
@@ -100,6 +102,7 @@ int64_t sys_listen(struct session *s, struct trap *t)
     if (err < 0)
         return err;
     v->backlog = backlog < VSOCK_BACKLOG_MAX ? backlog : VSOCK_BACKLOG_MAX;
+    loopback_admit(s, v);
     return 0;
 }
 
@@ -168,6 +171,6 @@ int64_t sys_accept(struct session *s, struct trap *t)
         return result;
     }
     listen_announce(s, v);
-    held_wake(s->held, v, HELD_OUTPUT);
+    loopback_admit(s, v);
     return CALL_DONE;
 }

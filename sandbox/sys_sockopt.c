@@ -72,7 +72,7 @@ static int64_t set_buffer(struct session *s, struct trap *t, int name)
         value = 2304; /* SOCK_MIN_RCVBUF */
     if (name == SO_SNDBUF && value < 4608)
         value = 4608; /* SOCK_MIN_SNDBUF */
-    if (name == SO_SNDBUF && t->sock->is_loopback && t->fd >= 0)
+    if (name == SO_SNDBUF && t->sock->is_loopback && s->relay_stack == NULL && t->fd >= 0)
         inject_limit_send(t->fd, value); /* a relayed end needs its room for the canary */
     return vsock_option_set(t->sock, SOL_SOCKET, name, value);
 }

@@ -125,6 +125,9 @@ struct vsock {
     struct vsock *queue_first; /* LISTENING: connections to accept, oldest first */
     struct vsock *queue_last;
     struct vsock *queue_next; /* in a listener's queue */
+    struct vsock *wait_first; /* LISTENING: connections that wait for room in the queue */
+    struct vsock *awaited;    /* CONNECTING: the listener whose queue is full */
+    uint32_t wait_count;
     uint32_t queue_count;
     uint32_t backlog;
     uint32_t announced; /* dummy bytes in the agent's end: connections it can see */

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise: unmodified programs cannot tell. CPython's own network suites pass the same tests inside the
-# sandbox as natively; each known exception is a row of tests/cases/cpython_exceptions.txt.
-# LATTICE_LONG=1 runs the slow suites, too. LIVE_WITHIN=PROGRAM runs the sandbox within that wrapper
-# (tests/support/dockerlike, say).
+# Promise: unmodified programs cannot tell. CPython's own network and process suites pass the same tests
+# inside the sandbox as natively; each known exception is a row of tests/cases/cpython_exceptions.txt.
+# With loopback relayed (--loopback relay) test_socket and test_ssl pass without any exception.
+# Two workers for each side, so that the suites, which mostly wait, are through in a few minutes; what was
+# lost in that crowd is run once more by itself, and both runs count.
+# LATTICE_LONG=1 also runs the delicate ones within what Docker refuses. CPYTHON_SUITES='A B' runs only
+# these. LIVE_WITHIN=PROGRAM runs the sandbox within that wrapper (tests/support/dockerlike, say).
 # pass: user
 . "$(dirname "$0")/../support/live.sh"
 
@@ -12,42 +15,97 @@ PYTHON=/usr/bin/python3.11
     live_skip_all "CPython's test suite is not installed (package libpython3.11-testsuite)"
 live_enter "$@"
 ip link set lo up
+live_namespace second # native suites of the second worker: ports of its own
+"${LIVE_IN_second[@]}" ip link set lo up
 
-suites=(test_socket test_select test_selectors test_epoll test_poll test_asyncore test_asynchat
-    test_httplib test_urllib2_localnet test_ftplib test_smtplib)
-[ -z "${LATTICE_LONG:-}" ] ||
-    suites+=(test_ssl test_poplib test_imaplib test_httpservers test_xmlrpc test_eintr test_signal
-        test_subprocess test_multiprocessing_fork test_asyncio)
+# Of about the same length, natively.
+first=(test_asyncio test_signal test_subprocess test_selectors test_poll test_ftplib test_asyncore)
+second=(test_multiprocessing_fork test_imaplib test_xmlrpc test_socket test_ssl test_poplib test_eintr
+    test_httpservers test_urllib2_localnet test_select test_httplib test_smtplib test_asynchat test_epoll)
+relayed=(test_socket test_ssl)
+boxed=()
+if [ -n "${LATTICE_LONG:-}" ]; then
+    boxed=(test_socket test_select test_selectors test_epoll test_poll test_asyncio)
+fi
+if [ -n "${CPYTHON_SUITES:-}" ]; then
+    IFS=' ' read -r -a first <<<"$CPYTHON_SUITES"
+    second=() relayed=() boxed=()
+fi
 IFS=' ' read -r -a within <<<"${LIVE_WITHIN:-}"
+box=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}/dockerlike
+if [ ${#boxed[@]} -gt 0 ]; then
+    [ -x "$box" ] || live_die "$box is built"
+    install -m 755 "$box" "$live_dir/dockerlike"
+    box=$live_dir/dockerlike
+fi
 
-# run MODE SUITE CMD…: one suite, its results in $live_dir/tmp/MODE.SUITE.xml
+# run KIND SUITE CMD…: one suite, its results in $live_dir/tmp/KIND.SUITE.xml
 run() {
-    local mode=$1 suite=$2
+    local kind=$1 suite=$2
     shift 2
-    timeout -k 5 "${LIVE_SUITE_S:-280}" "${LIVE_USER[@]}" "$@" $PYTHON -m test --timeout 240 -i '*VSOCK*' -w \
-        --junit-xml "$live_dir/tmp/$mode.$suite.xml" "$suite" >"$live_dir/$mode.$suite.log" 2>&1
+    timeout -k 5 "${LIVE_SUITE_S:-280}" "$@" $PYTHON -m test --timeout 240 -i '*VSOCK*' -w \
+        --junit-xml "$live_dir/tmp/$kind.$suite.xml" "$suite" >"$live_dir/$kind.$suite.log" 2>&1
 }
+# inside KIND SUITE: the suite in a sandbox; KIND says how.
 inside() {
-    local suite
-    for suite in "${suites[@]}"; do
-        run inside "$suite" "${within[@]}" "$LATTICE" sandbox start --offline \
-            --audit-log "$live_dir/tmp/records" --
+    local start=("$LATTICE" sandbox start --offline --audit-log "$live_dir/tmp/records.$BASHPID")
+    case $1 in
+    relayed*) run "$1" "$2" "${LIVE_USER[@]}" "${within[@]}" "${start[@]}" --loopback relay -- ;;
+    boxed*) run "$1" "$2" "${LIVE_USER[@]}" "$box" --harsh -- "${start[@]}" -- ;;
+    *) run "$1" "$2" "${LIVE_USER[@]}" "${within[@]}" "${start[@]}" -- ;;
+    esac
+}
+each() {
+    local kind=$1 suite
+    shift
+    for suite; do
+        inside "$kind" "$suite"
     done
 }
-inside &
-inside_pid=$!
-live_pids+=("$inside_pid")
-for suite in "${suites[@]}"; do
-    run native "$suite"
-done
-wait "$inside_pid"
-for suite in "${suites[@]}"; do
-    if result=$($PYTHON "$LIVE_SUPPORT/cpython_sets.py" "$live_dir/tmp/native.$suite.xml" \
-        "$live_dir/tmp/inside.$suite.xml" "$LATTICE_SOURCE/tests/cases/cpython_exceptions.txt" 2>&1); then
-        ok "$suite: ${result//$'\n'/; }"
-    else
-        not_ok "$suite: ${result//$'\n'/; }"
-        tail -n 5 "$live_dir/inside.$suite.log" | sed 's/^/#   /'
-    fi
-done
+natively() {
+    local -n native_in=LIVE_IN_$1
+    local suite
+    shift
+    for suite; do
+        run native "$suite" "${native_in[@]}" "${LIVE_USER[@]}"
+    done
+}
+workers=()
+natively client "${first[@]}" &
+workers+=($!)
+natively second "${second[@]}" &
+workers+=($!)
+{ each inside "${first[@]}"; each relayed "${relayed[@]}"; } &
+workers+=($!)
+{ each inside "${second[@]}"; each boxed "${boxed[@]}"; } &
+workers+=($!)
+live_pids+=("${workers[@]}")
+wait "${workers[@]}"
+
+compare() {
+    $PYTHON "$LIVE_SUPPORT/cpython_sets.py" "$live_dir/tmp/native.$2.xml" "$live_dir/tmp/$1.$2.xml" "$3" "${@:4}" 2>&1
+}
+# judge KIND EXCEPTIONS SUITE…
+judge() {
+    local kind=$1 exceptions=$2 suite result
+    shift 2
+    for suite; do
+        if result=$(compare "$kind" "$suite" "$exceptions"); then
+            ok "$kind $suite: ${result//$'\n'/; }"
+            continue
+        fi
+        echo "# $kind $suite, once more: ${result//$'\n'/; }"
+        inside "$kind-again" "$suite"
+        if result=$(compare "$kind" "$suite" "$exceptions" "$live_dir/tmp/$kind-again.$suite.xml"); then
+            ok "$kind $suite: ${result//$'\n'/; } (at the second try)"
+        else
+            not_ok "$kind $suite: ${result//$'\n'/; }"
+            tail -n 5 "$live_dir/$kind-again.$suite.log" | sed 's/^/#   /'
+        fi
+    done
+}
+exceptions=$LATTICE_SOURCE/tests/cases/cpython_exceptions.txt
+judge inside "$exceptions" "${first[@]}" "${second[@]}"
+judge relayed /dev/null "${relayed[@]}"
+judge boxed "$exceptions" "${boxed[@]}"
 live_done

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two flows that are each other's far end: bytes, ends of stream and resets pass, nothing leaks. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "netstack/netstack.h"
+#include "tests/support/suite.h"
+
+struct world {
+    unsigned fds;
+    struct loop *loop;
+    struct netstack *ns;
+    int agent[2];
+    int closed[2]; /* 1: not called; else its err */
+};
+
+static void on_closed(void *self, struct flow *f, int err, const struct flow_stats *stats)
+{
+    (void)f;
+    (void)stats;
+    ck_assert_int_eq(*(int *)self, 1);
+    *(int *)self = err;
+}
+
+static const struct flow_events events = {.closed = on_closed};
+
+static void setup(struct world *w)
+{
+    struct netstack_config config = {.mode = NETSTACK_OFFLINE};
+    struct flow *flow[2];
+    struct why why;
+
+    w->fds = suite_open_fds();
+    ck_assert_int_eq(loop_new(&w->loop), 0);
+    config.loop = w->loop;
+    ck_assert_int_eq(netstack_new(&config, &w->ns, &why), 0);
+    w->closed[0] = w->closed[1] = 1;
+    ck_assert_int_eq(flow_pair(w->ns, &events, &w->closed[0], &w->closed[1], &flow[0], &flow[1]),
+                     0);
+    for (unsigned i = 0; i < 2; i++) {
+        int pair[2];
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+                         0);
+        w->agent[i] = pair[0];
+        ck_assert_int_eq(write(w->agent[i], "?", 1), 1); /* the stand-in */
+        ck_assert_int_eq(flow_attach_canary(flow[i], pair[1]), 0);
+    }
+}
+
+static void teardown(struct world *w)
+{
+    struct netstack_usage usage;
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (w->agent[i] >= 0)
+            (void)close(w->agent[i]);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        ck_assert_int_eq(loop_turn(w->loop, mono_now()), 0);
+    netstack_usage(w->ns, &usage);
+    ck_assert_uint_eq(usage.flows, 0);
+    netstack_free(w->ns);
+    loop_free(w->loop);
+    ck_assert_uint_eq(suite_open_fds(), w->fds);
+}
+
+static void turns(struct world *w, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_int_eq(loop_turn(w->loop, mono_now()), 0);
+}
+
+START_TEST(bytes_pass_both_ways_and_back_pressure_holds)
+{
+    static uint8_t data[1 << 16];
+    struct world w;
+    size_t sent = 0, got = 0;
+    ssize_t n;
+
+    setup(&w);
+    for (unsigned i = 0; i < 200; i++) { /* nobody reads: it must stop */
+        n = write(w.agent[0], data, sizeof(data));
+        sent += n > 0 ? (size_t)n : 0;
+        turns(&w, 2);
+    }
+    ck_assert_uint_lt(sent, 200 * sizeof(data));
+    for (unsigned i = 0; i < 2000 && got < sent; i++) {
+        turns(&w, 1);
+        while ((n = read(w.agent[1], data, sizeof(data))) > 0)
+            got += (size_t)n;
+    }
+    ck_assert_uint_eq(got, sent);
+    ck_assert_int_eq(write(w.agent[1], "back", 4), 4);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[0], data, sizeof(data)), 4);
+    teardown(&w);
+}
+END_TEST
+
+START_TEST(half_close_leaves_the_other_way_open)
+{
+    struct world w;
+    char byte;
+
+    setup(&w);
+    ck_assert_int_eq(shutdown(w.agent[0], SHUT_WR), 0);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], &byte, 1), 0);
+    ck_assert_int_eq(write(w.agent[1], "x", 1), 1);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[0], &byte, 1), 1);
+    ck_assert_int_eq(shutdown(w.agent[1], SHUT_WR), 0);
+    turns(&w, 4);
+    ck_assert_int_eq(w.closed[0], 0);
+    ck_assert_int_eq(w.closed[1], 0);
+    teardown(&w);
+}
+END_TEST
+
+/* TCP: the first write after the peer's close goes out and is answered by a reset. */
+START_TEST(write_after_close_is_answered_by_a_reset)
+{
+    struct world w;
+    char byte;
+
+    setup(&w);
+    (void)close(w.agent[0]);
+    w.agent[0] = -1;
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], &byte, 1), 0);
+    ck_assert_int_eq(write(w.agent[1], "x", 1), 1);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], &byte, 1), -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    ck_assert_int_eq(w.closed[1], -ECONNRESET);
+    teardown(&w);
+}
+END_TEST
+
+START_TEST(close_with_unread_data_is_a_reset)
+{
+    struct world w;
+    char byte;
+
+    setup(&w);
+    ck_assert_int_eq(write(w.agent[1], "unread", 6), 6);
+    turns(&w, 4);
+    (void)close(w.agent[0]);
+    w.agent[0] = -1;
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], &byte, 1), -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    teardown(&w);
+}
+END_TEST
+
+/* Both have sent more than fits, nobody reads, one goes away: the other is not left waiting. */
+START_TEST(reset_reaches_one_that_is_blocked_in_writing)
+{
+    static uint8_t data[1 << 16];
+    struct world w;
+
+    setup(&w);
+    for (unsigned i = 0; i < 50; i++) {
+        (void)!write(w.agent[0], data, sizeof(data));
+        (void)!write(w.agent[1], data, sizeof(data));
+        turns(&w, 2);
+    }
+    ck_assert_int_lt(write(w.agent[1], data, 1), 1);
+    (void)close(w.agent[0]);
+    w.agent[0] = -1;
+    for (unsigned i = 0; i < 50 && w.closed[1] == 1; i++) {
+        (void)!send(w.agent[1], data, sizeof(data), MSG_NOSIGNAL);
+        turns(&w, 2);
+    }
+    ck_assert_int_eq(w.closed[1], -ECONNRESET);
+    teardown(&w);
+}
+END_TEST
+
+static const struct suite_test tests[] = {
+    SUITE_TEST(bytes_pass_both_ways_and_back_pressure_holds),
+    SUITE_TEST(half_close_leaves_the_other_way_open),
+    SUITE_TEST(write_after_close_is_answered_by_a_reset),
+    SUITE_TEST(close_with_unread_data_is_a_reset),
+    SUITE_TEST(reset_reaches_one_that_is_blocked_in_writing),
+};
+
+int main(void)
+{
+    return suite_run("pair", tests, (unsigned)ARRAY_COUNT(tests));
+}

@@ -20,10 +20,10 @@ sys.exit(f"{sys.argv[1]}: {end['sum_received']}" if end["sum_received"]["bytes"]
 E2
 }
 host=$1 port=$2
-run tcp -n 20M
-run tcp-reverse -n 20M -R
-run tcp-parallel -n 5M -P 4
-run tcp-bidir -n 10M --bidir
+run tcp -n 50M
+run tcp-reverse -n 50M -R
+run tcp-parallel -t 1 -P 4 # with -n, the first streams to end would end all
+run tcp-bidir -t 1 --bidir
 run udp -u -b 8M -l 1200 -n 300K
 run udp-reverse -u -b 8M -l 1200 -n 300K -R
 run udp-parallel -u -b 4M -l 1200 -n 100K -P 3

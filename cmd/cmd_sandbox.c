@@ -681,6 +681,10 @@ static int run(struct request *r)
         audit_make_trace_id(r->own_trace);
         r->trace_id = r->own_trace;
     }
+    if (sandbox_follow_links(r->policy) < 0) {
+        (void)why_set(&why, -ENOMEM, "out of memory");
+        return fail(&why);
+    }
     has_no_stream = nats_options_stream(&r->nats, &stream, &why);
     if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
         status = fail(&why);

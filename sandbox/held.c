@@ -11,6 +11,8 @@
 
 #include "base/own.h"
 
+#define LOOK_MS_MIN 20u
+#define LOOK_MS_MAX 640u
 #define TID_BUCKETS 1024u
 
 struct held_table {
@@ -23,6 +25,9 @@ struct held_table {
     struct held *by_tid[TID_BUCKETS];
     uint32_t used;
     uint32_t count;
+    uint32_t fds; /* calls held with a descriptor */
+    struct loop_timer look_timer;
+    uint32_t look_ms;
 };
 
 int held_table_new(struct loop *loop, const struct held_events *events, void *self,
@@ -58,6 +63,7 @@ static void release(struct held_table *t, struct held *h)
     if (h->watch.fd >= 0) {
         loop_unwatch(t->loop, &h->watch);
         own_close(&h->watch.fd);
+        t->fds--;
     }
     h->sock = NULL;
     h->next = t->free_first;
@@ -85,6 +91,7 @@ void held_table_free(struct held_table *t)
             release(t, &t->pool[i]);
         }
     }
+    loop_timer_clear(t->loop, &t->look_timer);
     free(t->pool);
     free(t);
 }
@@ -132,6 +139,36 @@ static void sweep(struct held_table *t)
     }
 }
 
+static void look_again(struct held_table *t)
+{
+    /* Without a timer, a dead call's descriptor stays open until its thread makes another. */
+    (void)!loop_timer_set(t->loop, &t->look_timer, mono_add_ms(mono_now(), t->look_ms));
+}
+
+static void on_look(void *self, struct mono now)
+{
+    struct held_table *t = self;
+
+    (void)now;
+    sweep(t);
+    if (t->fds == 0)
+        return;
+    t->look_ms = t->look_ms * 2 < LOOK_MS_MAX ? t->look_ms * 2 : LOOK_MS_MAX;
+    look_again(t);
+}
+
+/** A call that was killed or interrupted leaves our duplicate of its socket open, and the peer
+ * would not see the end: nothing tells us but a look. The longer nothing new comes, the rarer it
+ * is. */
+static void begin_to_look(struct held_table *t)
+{
+    t->look_timer.expired = on_look;
+    t->look_timer.self = t;
+    t->look_ms = LOOK_MS_MIN;
+    if (t->look_timer.index_ == 0)
+        look_again(t);
+}
+
 static struct held *take_slot(struct held_table *t)
 {
     struct held *h = t->free_first;
@@ -170,6 +207,7 @@ int held_add_fd(struct held_table *t, const struct call *call, struct vsock *v, 
     };
     *bucket = h;
     t->count++;
+    t->fds += fd >= 0;
     for (last = &h->sock->waiters; *last != NULL; last = &(*last)->next)
         ; /* first come, first served */
     *last = h;
@@ -179,6 +217,8 @@ int held_add_fd(struct held_table *t, const struct call *call, struct vsock *v, 
         release(t, h);
         return -ENOMEM;
     }
+    if (fd >= 0)
+        begin_to_look(t);
     return 0;
 }
 

@@ -16,6 +16,7 @@
  * DEVIATES: SCM_CREDENTIALS show the supervisor's process number. MSG_WAITALL is sure to fill up to
  * 64 KiB only. A blocking send of more than MESSAGE_MAX bytes on a stream is cut to that.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -415,10 +416,16 @@ static int write_header(struct session *s, const struct trap *t, const struct un
 {
     uint32_t name_len = m->is_tcp ? 0 : in->msg_namelen;
     uint32_t shown = name_len < m->name_len ? name_len : m->name_len;
-    uint64_t control_len = d->len;
-    int flags = d->flags;
+    /* msg_controllen and msg_flags are neighbours */
+    struct {
+        uint64_t control_len;
+        int flags;
+    } tail = {.control_len = d->len, .flags = d->flags};
     int err = 0;
 
+    static_assert(offsetof(struct msghdr, msg_flags) ==
+                      offsetof(struct msghdr, msg_controllen) + sizeof(uint64_t),
+                  "as the kernel has it");
     if (m->name != 0 && shown > 0)
         err = trap_write(s, t, m->name, in->msg_name, shown);
     if (err == 0 && m->name != 0)
@@ -427,11 +434,8 @@ static int write_header(struct session *s, const struct trap *t, const struct un
     if (err == 0 && d->len > 0)
         err = trap_write(s, t, m->control, d->bytes, d->len);
     if (err == 0)
-        err = trap_write(s, t, m->header + offsetof(struct msghdr, msg_controllen), &control_len,
-                         sizeof(control_len));
-    if (err == 0)
-        err =
-            trap_write(s, t, m->header + offsetof(struct msghdr, msg_flags), &flags, sizeof(flags));
+        err = trap_write(s, t, m->header + offsetof(struct msghdr, msg_controllen), &tail,
+                         offsetof(typeof(tail), flags) + sizeof(tail.flags));
     return err;
 }
 

@@ -299,6 +299,63 @@ static bool by_passed_listener(void)
     return ended_well(pid) && ok;
 }
 
+static void on_alarm(int n)
+{
+    (void)n;
+}
+
+/** A receiver that waits; its peer must see the end when it is gone, or has given up. */
+static bool after_waiting(bool is_killed)
+{
+    char byte = 0;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct sigaction action = {.sa_handler = on_alarm};
+    char path[64], state[512] = "";
+    int line[2];
+    ssize_t n;
+    pid_t pid;
+
+    need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) == 0, "socketpair");
+    need(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
+    pid = fork();
+    if (pid == 0) {
+        (void)close(line[0]);
+        (void)recvmsg(line[1], &msg, 0);
+        (void)close(line[1]);
+        for (;;)
+            (void)pause();
+    }
+    (void)close(line[1]);
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    while (strstr(state, ") S ") == NULL) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        n = read(fd, state, sizeof(state) - 1);
+        state[n > 0 ? n : 0] = '\0';
+        (void)close(fd);
+    }
+    need(talk(), "talk"); /* a supervisor that answered this has seen the receiver's call */
+    (void)kill(pid, is_killed ? SIGKILL : SIGUSR1);
+    (void)alarm(20); /* the end of this program, if it does not come */
+    n = read(line[0], &byte, 1);
+    (void)alarm(0);
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    (void)close(line[0]);
+    return n == 0;
+}
+
+static bool with_killed_receiver(void)
+{
+    return after_waiting(/*is_killed=*/true);
+}
+
+static bool with_interrupted_receiver(void)
+{
+    return after_waiting(/*is_killed=*/false);
+}
+
 static const struct {
     const char *name;
     bool (*run)(void);
@@ -314,6 +371,8 @@ static const struct {
     {"leader-gone", without_leader},
     {"workers", by_workers},
     {"passed-listener", by_passed_listener},
+    {"killed-receiver", with_killed_receiver},
+    {"interrupted-receiver", with_interrupted_receiver},
 };
 
 /* Process numbers used again */

@@ -12,6 +12,8 @@
 #include "gateway/inside.h"
 #include "gateway/names.h"
 
+#define LOOK_S_MAX 3600 /* the wall clock may be set: look again now and then */
+
 static struct peer **peer_slot(struct gateway *g, const uint8_t key[static WG_KEY_LEN])
 {
     /* Public keys of configured peers: nobody outside chooses them, so their bytes are hash enough.
@@ -48,23 +50,20 @@ static void end_what_is_open(struct gateway *g, const struct peer *peer, bool ev
         names_forget(g->names, peer->key);
 }
 
-static void arm_expiry(struct gateway *g)
+/** Look again when @expires_s is there, unless a look is due before. */
+static void arm_expiry(struct gateway *g, int64_t expires_s)
 {
-    int64_t now_s = wall_now_ns() / NS_PER_S;
-    int64_t wait_s = 3600; /* the wall clock may be set: look now and then */
-    bool any = false;
+    int64_t wait_s = expires_s - wall_now_ns() / NS_PER_S;
+    struct mono at;
 
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (const struct peer *p = g->peers[i]; p != NULL; p = p->chain) {
-            if (!p->is_enrolled || p->expires_s == INT64_MAX)
-                continue;
-            any = true;
-            if (p->expires_s - now_s < wait_s)
-                wait_s = p->expires_s > now_s ? p->expires_s - now_s : 0;
-        }
-    if (!any)
-        loop_timer_clear(g->loop, &g->expiry);
-    else if (loop_timer_set(g->loop, &g->expiry, mono_add_ms(loop_now(g->loop), wait_s * 1000)) < 0)
+    if (expires_s == INT64_MAX)
+        return;
+    if (wait_s > LOOK_S_MAX)
+        wait_s = LOOK_S_MAX;
+    at = mono_add_ms(loop_now(g->loop), wait_s > 0 ? wait_s * 1000 : 0);
+    if (g->expiry.index_ != 0 && !mono_before(at, g->expiry.at))
+        return;
+    if (loop_timer_set(g->loop, &g->expiry, at) < 0)
         log_warn("no memory for a timer: expired peers end when latticed says so");
 }
 
@@ -77,12 +76,15 @@ static void on_expiry(void *self, struct mono now)
     for (unsigned i = 0; i < BUCKETS; i++)
         for (struct peer *p = g->peers[i], *next; p != NULL; p = next) {
             next = p->chain;
-            if (p->is_enrolled && p->expires_s <= now_s) {
-                log_info("a peer's identity has expired", F_STR("agent", p->name));
-                (void)gateway_peer_remove(g, p->key);
+            if (!p->is_enrolled)
+                continue;
+            if (p->expires_s > now_s) {
+                arm_expiry(g, p->expires_s);
+                continue;
             }
+            log_info("a peer's identity has expired", F_STR("agent", p->name));
+            (void)gateway_peer_remove(g, p->key);
         }
-    arm_expiry(g);
 }
 
 int gateway_peer_remove(struct gateway *g, const uint8_t public_key[static WG_KEY_LEN])
@@ -143,7 +145,7 @@ int gateway_peer_set(struct gateway *g, const struct gateway_peer *peer)
     policy_free(p->policy);
     p->policy = peer->policy;
     end_what_is_open(g, p, /*everything=*/false);
-    arm_expiry(g);
+    arm_expiry(g, p->expires_s);
     return 0;
 }
 

@@ -570,16 +570,18 @@ static void dispatch(struct request *q)
     unsigned where = q->era.era == ERA_MODERN ? IN_MODERN : IN_LEGACY;
     char text[160];
 
+    if (where == IN_LEGACY && !q->s->is_initialized)
+        where = BEFORE_INITIALIZE;
     for (unsigned i = 0; i < ARRAY_COUNT(methods); i++) {
         if (strcmp(methods[i].method, q->m->method) != 0 || (methods[i].where & where) == 0)
             continue;
-        if (where == IN_LEGACY && !q->s->is_initialized &&
-            (methods[i].where & BEFORE_INITIALIZE) == 0)
-            fail(q, RPC_INVALID_PARAMS,
-                 "send initialize first, or put io.modelcontextprotocol/protocolVersion and "
-                 "io.modelcontextprotocol/clientCapabilities into params._meta");
-        else
-            methods[i].run(q);
+        methods[i].run(q);
+        return;
+    }
+    if (where == BEFORE_INITIALIZE) {
+        fail(q, RPC_INVALID_PARAMS,
+             "send initialize first, or put io.modelcontextprotocol/protocolVersion and "
+             "io.modelcontextprotocol/clientCapabilities into params._meta");
         return;
     }
     (void)snprintf(text, sizeof(text), "Method not found: %.100s", q->m->method);

@@ -11,10 +11,12 @@
 #include <string.h>
 
 #include "audit/tree.h"
+#include "base/json.h"
 
 #define LABEL_MIN   24u
 #define LABEL_MAX   72u
 #define STATE_WIDTH 10u
+#define DETAIL_MIN  24u
 #define PREFIX_MAX  (TREE_DEPTH_MAX * 5 + 16) /* "│  " is 5 bytes a level */
 #define TEXT_MAX    (1u << 24)
 
@@ -171,6 +173,51 @@ static void add_named(struct buf *to, const char *name, const char *text)
     buf_add_str(to, "  ");
 }
 
+static bool is_plain_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-._/:=,+@%[]…";
+
+    return word[0] != '\0' && strspn(word, plain) == strlen(word);
+}
+
+/** A program's arguments as one would type them; of other JSON, the text. */
+static void add_arguments(struct buf *to, const char *json)
+{
+    const struct json_limits limits = {.bytes = AUDIT_LINE_MAX};
+    struct json_doc *doc = NULL;
+    const char *word;
+
+    if (json == NULL || json[0] == '\0')
+        return;
+    if (json[0] != '[' || json_parse(bytes_of_str(json), &limits, &doc, NULL) < 0) {
+        add_named(to, "", json);
+        return;
+    }
+    for (const struct json *m = json_first(json_root(doc)); m != NULL; m = json_next(m)) {
+        bool is_quoted = json_read_str(m, &word) == 0 && !is_plain_word(word);
+
+        if (json_read_str(m, &word) < 0)
+            continue;
+        buf_add_str(to, is_quoted ? "'" : "");
+        add_safe(to, word);
+        buf_add_str(to, is_quoted ? "' " : " ");
+    }
+    buf_add_char(to, ' ');
+    json_free(doc);
+}
+
+/** Is it worth saying which file it was? Not when the name says it. */
+static bool is_exe_news(const struct audit_span_row *s, bool is_all)
+{
+    const char *slash = s->exe != NULL ? strrchr(s->exe, '/') : NULL;
+
+    if (s->exe == NULL || strcmp(s->kind, "exec") != 0 || is_all)
+        return s->exe != NULL;
+    return slash == NULL || strncmp(s->tool, "exec:", 5) != 0 ||
+           strcmp(slash + 1, s->tool + 5) != 0;
+}
+
 static void draw_flow(struct drawer *d, const struct audit_flow_row *f, const char *prefix)
 {
     bool is_drop = strcmp(f->verdict, "drop") == 0;
@@ -236,18 +283,18 @@ static void draw_span(struct drawer *d, const struct tree_node *n, const char *p
     (void)end_text(d, r.label);
     r.took = print_took(d, s->duration_ns);
     r.detail = d->texts.len;
-    if (s->pid > 0)
-        buf_printf(&d->texts, "pid %d  ", s->pid);
     if (!is_tool && !is_running && s->exit_status != 0)
         buf_printf(&d->texts, "exit %d  ", s->exit_status);
     add_named(&d->texts, "", s->mode);
     add_named(&d->texts, "rule ", s->rule);
     add_named(&d->texts, "", s->reason);
     add_named(&d->texts, "", s->error);
-    add_named(&d->texts, "", s->arguments);
-    if (s->exe != NULL && !is_tool)
+    add_arguments(&d->texts, s->arguments);
+    if (!is_tool && is_exe_news(s, d->how->all))
         add_named(&d->texts, "", s->exe);
     add_named(&d->texts, "", s->detail);
+    if (s->pid > 0)
+        buf_printf(&d->texts, "pid %d  ", s->pid);
     (void)end_text(d, r.detail);
     add_row(d, &r);
 }
@@ -348,6 +395,7 @@ static void print_row(struct drawer *d, const struct row *r, unsigned label, str
     const char *detail = text_at(d, r->detail);
     const char *took = text_at(d, r->took);
     unsigned used = label + 2 + STATE_WIDTH + 1 + 10;
+    bool is_below; /* a narrow terminal: only what went wrong is explained, on a line of its own */
     size_t end;
 
     begin_colour(d, ret, r->label_colour);
@@ -360,14 +408,15 @@ static void print_row(struct drawer *d, const struct row *r, unsigned label, str
     pad(ret, (unsigned)strlen(r->state), STATE_WIDTH + 1);
     pad(ret, width_of(took), 10);
     buf_add_str(ret, took);
-    if (detail[0] != '\0') {
-        buf_add_str(ret, "  ");
+    is_below = d->how->columns > 0 && d->how->columns < used + DETAIL_MIN;
+    if (detail[0] != '\0' && (!is_below || r->colour == BAD || r->colour == WARN)) {
+        buf_add_str(ret, is_below ? "\n    " : "  ");
         begin_colour(d, ret, DIM);
         end = ret->len;
         add_cut(ret, detail,
-                d->how->columns > used + 12 ? d->how->columns - used - 2
-                : d->how->columns == 0      ? 4096
-                                            : 10);
+                is_below               ? (d->how->columns > 14 ? d->how->columns - 4 : 10)
+                : d->how->columns == 0 ? 4096
+                                       : d->how->columns - used - 2);
         while (ret->len > end && ret->data[ret->len - 1] == ' ')
             ret->len--;
         end_colour(d, ret, DIM);

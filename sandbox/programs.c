@@ -36,6 +36,7 @@
 #define NONE          UINT16_MAX
 #define CMDLINE_MAX   3000u /* bytes of arguments that a record keeps */
 #define ARGUMENTS_MAX 4000u /* … as JSON: what audit takes whole */
+#define WORD_MAX      400u  /* bytes of one argument */
 #define ANCESTORS_MAX 64u
 #define CAUSE_LINE    AUDIT_SPAN_CAP /* a span id and its newline */
 
@@ -151,6 +152,15 @@ static int read_stat(pid_t pid, struct stat_line *ret)
     return 0;
 }
 
+/** One argument; a long one loses its end. */
+static void print_word(struct json_out *j, const char *word, size_t len, bool is_cut)
+{
+    char text[WORD_MAX + 4];
+
+    (void)snprintf(text, sizeof(text), "%.*s%s", (int)len, word, is_cut ? "…" : "");
+    json_str(j, text);
+}
+
 /** argv as a JSON array; what does not fit ends in one element "…". */
 static void print_arguments(const char *cmdline, size_t len, struct buf *to)
 {
@@ -162,10 +172,11 @@ static void print_arguments(const char *cmdline, size_t len, struct buf *to)
     while (at < len && to->len < CMDLINE_MAX) {
         size_t word = strnlen(cmdline + at, len - at);
         size_t room = CMDLINE_MAX - to->len;
+        size_t cut = word < WORD_MAX ? word : WORD_MAX;
 
-        if (word * 6 > room && word > room / 6) /* each byte may become \u00XX */
+        if (cut > room / 6) /* each byte may become \u00XX */
             break;
-        json_bytes(&j, bytes_of(cmdline + at, word));
+        print_word(&j, cmdline + at, cut, cut < word);
         at += word + 1;
     }
     if (at < len)

@@ -31,6 +31,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/own.h"
 #include "sandbox/judge.h"
 #include "sandbox/sandbox.h"
@@ -68,6 +69,7 @@ struct bound {
     uint32_t inode;              /* of one that was bound inside; 0: none is */
     uint8_t name[UNIX_PATH_LEN]; /* sun_path as it was given to bind(2) */
     unsigned name_len;           /* 0: no socket was found */
+    bool has_other;              /* one that was not bound inside matches, too */
 };
 
 static void diag_message(const struct unix_target *target, const struct unix_inside *set,
@@ -95,11 +97,15 @@ static void diag_message(const struct unix_target *target, const struct unix_ins
                 memcmp(RTA_DATA(name), target->addr->sun_path, RTA_PAYLOAD(name)) == 0;
     if (!is_it)
         return;
-    ret->name_len = (unsigned)RTA_PAYLOAD(name);
-    memcpy(ret->name, RTA_DATA(name), ret->name_len);
     /* Of several sockets with the file (an old one not yet closed), one inside is enough. */
     if (is_inside(set, msg->udiag_ino))
         ret->inode = msg->udiag_ino;
+    else
+        ret->has_other = true;
+    if (ret->inode == msg->udiag_ino && ret->name_len > 0)
+        return; /* the other's name is the one to judge */
+    ret->name_len = (unsigned)RTA_PAYLOAD(name);
+    memcpy(ret->name, RTA_DATA(name), ret->name_len);
 }
 
 /** Look through one answer of the kernel. Returns 1 more may come, 0 the end. */
@@ -156,7 +162,7 @@ static uint32_t *hint_of(struct session *s, const struct unix_target *target)
 
 /** Which socket has the target? Asking for one costs the same whatever the host runs, so the one
  * that was found last is asked about first. */
-static void find_bound(struct session *s, const struct unix_target *target, struct bound *ret)
+static void find_exact(struct session *s, const struct unix_target *target, struct bound *ret)
 {
     auto_fd host = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     int agents = s->agent_diag_fd >= 0 ? s->agent_diag_fd : host;
@@ -175,6 +181,79 @@ static void find_bound(struct session *s, const struct unix_target *target, stru
         diag_find(s, host, target, 0, ret);
         ret->inode = 0; /* none of the host's is the sandbox's */
     }
+}
+
+/** The number of the mount through which the file was opened; -1: cannot be learnt. */
+static int mount_of(int file)
+{
+    char path[40], text[512];
+    const char *at;
+    ssize_t n;
+    auto_fd info = -1;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", file);
+    info = open(path, O_RDONLY | O_CLOEXEC);
+    n = info >= 0 ? io_read(info, text, sizeof(text) - 1) : -1;
+    if (n <= 0)
+        return -1;
+    text[n] = '\0';
+    at = strstr(text, "mnt_id:");
+    return at != NULL ? (int)strtol(at + sizeof("mnt_id:") - 1, NULL, 10) : -1;
+}
+
+/** The device of the file system that is mounted there, as the kernel packs it; 0: not known. */
+static uint32_t device_of_mount(struct session *s, int mount)
+{
+    auto_fd info = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    char *text = (char *)s->scratch;
+    size_t len = 0;
+    ssize_t n;
+
+    while ((n = io_read(info, text + len, SESSION_SCRATCH - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0'; /* of more than this the rest is not known */
+    for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        unsigned dev[2];
+        int id;
+
+        line += *line == '\n';
+        if (sscanf(line, "%d %*d %u:%u ", &id, &dev[0], &dev[1]) == 3 && id == mount)
+            return dev[0] << 20 | dev[1];
+    }
+    return 0;
+}
+
+/**
+ * Once more, where stat(2) tells another device than the file system's own: on btrfs that of the
+ * subvolume, on an overlay over several file systems that of the layer. The kernel's sockets know
+ * the file system's, in which an inode's number need not be the only one of its kind. So the
+ * target is the sandbox's only when every socket that it could be is.
+ */
+static void find_shared(struct session *s, const struct unix_target *target, struct bound *ret)
+{
+    uint32_t dev = device_of_mount(s, mount_of(target->file));
+    struct unix_target shared = *target;
+    struct bound outside = {0};
+    auto_fd host = -1;
+
+    if (dev == 0 || dev == target->dev)
+        return;
+    shared.dev = dev;
+    host = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (s->agent_diag_fd >= 0)
+        diag_find(s, host, &shared, 0, &outside);
+    diag_find(s, s->agent_diag_fd >= 0 ? s->agent_diag_fd : host, &shared, 0, ret);
+    if (outside.name_len > 0)
+        *ret = outside;
+    if (ret->has_other || outside.name_len > 0)
+        ret->inode = 0;
+}
+
+static void find_bound(struct session *s, const struct unix_target *target, struct bound *ret)
+{
+    find_exact(s, target, ret);
+    if (ret->name_len == 0 && target->file >= 0)
+        find_shared(s, target, ret);
 }
 
 /* What an address means */

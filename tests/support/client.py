@@ -74,7 +74,10 @@ def echo_udp(address, data, connected=True):
         if connected:
             sock.connect(address)
             sock.send(data)
-            return sock.recv(65536)
+            reply = sock.recv(65536)
+            if reply != data:
+                raise OSError(f"no echo but {len(reply)} bytes")
+            return reply
         sock.sendto(data, address)
         reply, peer = sock.recvfrom(65536)
         if peer[:2] != address:

@@ -8,7 +8,7 @@ live_enter "$@"
 ip link set lo up
 ip address add $CLIENT4/32 dev lo
 mcp=$(dirname "$LATTICE")/lattice-mcp
-[ -e "$mcp" ] || install -m 755 "$mcp" "$mcp"
+[ -e "$mcp" ] || install -m 755 "$LATTICE_BIN/lattice-mcp" "$mcp"
 server=(/usr/bin/python3 "$LIVE_SUPPORT/mcp_server.py")
 ask() { # ID METHOD [PARAMS]
     printf '{"jsonrpc":"2.0","id":%s,"method":"%s"%s}\n' "$1" "$2" "${3:+,\"params\":$3}"

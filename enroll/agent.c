@@ -371,7 +371,7 @@ static int run(int fd, void *self)
         return 1;
     }
     while (follow_once(f) == 0)
-        continue;
+        process_tell_text(fd, ENROLL_ALIVE, "");
     process_pause(fd, -1); /* the owner has heard it: it ends us */
     return 0;
 }

@@ -32,7 +32,8 @@
 #define ENROLL_TOOLS_MAX        256u
 #define ENROLL_SECRET_CAP       9216u
 #define ENROLL_PATH_CAP         1024u
-#define ENROLL_KEY_TEXT_CAP     45u                /* base64 of a key and its NUL */
+#define ENROLL_KEY_TEXT_CAP     45u /* base64 of a key and its NUL */
+#define ENROLL_SILENCE_S        150
 #define ENROLL_RENEW_S          600                /* tokens live 900 s */
 #define ENROLL_GATEWAY_IP       "10.100.0.1"       /* of the gateway inside the tunnels */
 #define ENROLL_GATEWAY_NAME     "lattice.internal" /* its name there; .internal is nobody's */
@@ -76,6 +77,7 @@ enum enroll_news {
     ENROLL_COMPLETE,  /* gateway: what came before is the whole present state */
     ENROLL_AWAY,      /* latticed does not answer, or refuses; text: why. Trying goes on */
     ENROLL_BACK,      /* latticed answers again */
+    ENROLL_ALIVE, /* nothing new; comes at least every ENROLL_SILENCE_S, or the follower hangs */
 };
 
 struct enroll; /* one follower, from its owner's side */
@@ -148,6 +150,8 @@ int enroll_desk_start(const struct enroll_server *server, struct enroll **ret,
 /** enroll_desk_open() - A new connection to the desk: a non-blocking stream socket. -errno. */
 int enroll_desk_open(struct enroll *e) MUST_USE;
 
+/** enroll_pid() - The follower's process. */
+int enroll_pid(const struct enroll *e);
 /** enroll_fd() - Readable: enroll_read(). Borrowed, non-blocking. */
 int enroll_fd(const struct enroll *e);
 /** enroll_read() - The next message. @ret_text is borrowed until the next call.

@@ -202,6 +202,7 @@ static int run(int fd, void *self)
     for (;;) {
         struct why why = {0};
 
+        process_tell_text(fd, ENROLL_ALIVE, "");
         if (follow_once(f, &why) == 0) {
             f->backoff.ms = 0;
             if (f->is_away)

@@ -89,6 +89,11 @@ int process_start(const char *name, int (*run)(int fd, void *self), void *self, 
     return 0;
 }
 
+int enroll_pid(const struct enroll *e)
+{
+    return e->pid;
+}
+
 int enroll_fd(const struct enroll *e)
 {
     return e->fd;

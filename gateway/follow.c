@@ -20,6 +20,7 @@
 struct follow {
     struct follow_config config;
     struct loop_watch watch;
+    struct loop_timer silence; /* a follower that hangs is as bad as none */
 };
 
 static int read_peer(struct bytes text, struct gateway_peer *ret, struct why *why)
@@ -98,6 +99,8 @@ static void take(struct follow *f, enum enroll_news news, struct bytes text)
     case ENROLL_COMPLETE:
         log_info("the peers are as latticed has them");
         break;
+    case ENROLL_ALIVE:
+        break;
     case ENROLL_READY:
     case ENROLL_FAILED:
     case ENROLL_IDENTITY:
@@ -108,11 +111,32 @@ static void take(struct follow *f, enum enroll_news news, struct bytes text)
     }
 }
 
+static void lose(struct follow *f)
+{
+    loop_unwatch(f->config.loop, &f->watch);
+    loop_timer_clear(f->config.loop, &f->silence);
+    f->config.lost(f->config.self);
+}
+
+static void on_silence(void *self, struct mono now)
+{
+    (void)now;
+    lose(self);
+}
+
+static void watch_silence(struct follow *f)
+{
+    if (loop_timer_set(f->config.loop, &f->silence,
+                       mono_add_ms(loop_now(f->config.loop), ENROLL_SILENCE_S * 1000)) < 0)
+        log_warn("no memory for a timer: a follower that hangs is not noticed");
+}
+
 static void on_message(void *self, uint32_t events)
 {
     struct follow *f = self;
 
     (void)events;
+    watch_silence(f);
     for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
         enum enroll_news news;
         struct bytes text;
@@ -121,8 +145,7 @@ static void on_message(void *self, uint32_t events)
         if (err == -EAGAIN)
             return;
         if (err < 0) {
-            loop_unwatch(f->config.loop, &f->watch);
-            f->config.lost(f->config.self);
+            lose(f);
             return;
         }
         take(f, news, text);
@@ -138,12 +161,15 @@ int follow_new(const struct follow_config *config, struct follow **ret)
         return -ENOMEM;
     f->config = *config;
     f->watch = (struct loop_watch){.fd = enroll_fd(config->enroll), .ready = on_message, .self = f};
+    f->silence = (struct loop_timer){.expired = on_silence, .self = f};
     err = loop_watch(config->loop, &f->watch, EPOLLIN);
-    if (err < 0)
+    if (err < 0) {
         free(f);
-    else
-        *ret = f;
-    return err;
+        return err;
+    }
+    watch_silence(f);
+    *ret = f;
+    return 0;
 }
 
 void follow_free(struct follow *f)
@@ -151,5 +177,6 @@ void follow_free(struct follow *f)
     if (f == NULL)
         return;
     loop_unwatch(f->config.loop, &f->watch);
+    loop_timer_clear(f->config.loop, &f->silence);
     free(f);
 }

@@ -31,6 +31,7 @@ struct followed {
     struct loop_watch watch;
     struct loop_timer knock;
     struct loop_timer expiry;
+    struct loop_timer silence;   /* a follower that hangs is as bad as none */
     struct wg_peer_conf gateway; /* as it is now; its prefixes are borrowed */
     unsigned knocks;
     bool is_up;
@@ -77,6 +78,7 @@ static void end_all(struct followed *f, const char *text)
     f->is_over = true;
     loop_timer_clear(s->loop, &f->knock);
     loop_timer_clear(s->loop, &f->expiry);
+    loop_timer_clear(s->loop, &f->silence);
     if (policy_new(POLICY_ENFORCE, &nothing) == 0) {
         policy_swap(s->config->policy, nothing);
         policy_free(nothing);
@@ -223,6 +225,8 @@ static void take(struct followed *f, enum enroll_news news, struct bytes text)
     case ENROLL_BACK:
         log_warn("latticed can be followed again");
         break;
+    case ENROLL_ALIVE:
+        break;
     case ENROLL_READY:
     case ENROLL_FAILED:
     case ENROLL_PEER:
@@ -232,11 +236,28 @@ static void take(struct followed *f, enum enroll_news news, struct bytes text)
     }
 }
 
+static void on_silence(void *self, struct mono now)
+{
+    struct followed *f = self;
+
+    (void)now;
+    f->events.failed(f->events.self, "the process that follows latticed is silent; nobody would "
+                                     "hear of a revocation");
+}
+
+static void watch_silence(struct followed *f)
+{
+    if (loop_timer_set(f->s->loop, &f->silence, mono_add_ms(mono_now(), ENROLL_SILENCE_S * 1000)) <
+        0)
+        end_all(f, "no memory for a timer, so a follower that hangs would not be noticed");
+}
+
 static void on_message(void *self, uint32_t events)
 {
     struct followed *f = self;
 
     (void)events;
+    watch_silence(f);
     while (!f->is_over) {
         enum enroll_news news;
         struct bytes text;
@@ -308,6 +329,7 @@ int followed_new(struct session *s, const struct followed_events *events, struct
         (struct loop_watch){.fd = enroll_fd(s->config->enroll), .ready = on_message, .self = f};
     f->knock = (struct loop_timer){.expired = on_knock, .self = f};
     f->expiry = (struct loop_timer){.expired = on_expiry, .self = f};
+    f->silence = (struct loop_timer){.expired = on_silence, .self = f};
     err = loop_watch(s->loop, &f->watch, EPOLLIN);
     if (err == 0)
         err = loop_timer_set(s->loop, &f->knock, loop_now(s->loop));
@@ -316,6 +338,7 @@ int followed_new(struct session *s, const struct followed_events *events, struct
         return why_set(why, err, "latticed cannot be followed: %s", strerror(-err));
     }
     arm_expiry(f);
+    watch_silence(f);
     *ret = f;
     return 0;
 }
@@ -326,6 +349,7 @@ void followed_free(struct followed *f)
         return;
     loop_timer_clear(f->s->loop, &f->knock);
     loop_timer_clear(f->s->loop, &f->expiry);
+    loop_timer_clear(f->s->loop, &f->silence);
     loop_unwatch(f->s->loop, &f->watch);
     free(f);
 }

@@ -379,6 +379,7 @@ static int start_agent(struct run *r)
         .envp = environ,
         .signal_mask = &r->old_mask,
         .spare_pid = audit_pid(s->audit),
+        .guarded_pid = s->config->enroll != NULL ? enroll_pid(s->config->enroll) : 0,
         .view = view_of(s->config),
     };
     int err = choose_isolation(s->config, &config.isolation, r->why);

@@ -87,6 +87,8 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         isolate_enter(g->config->isolation, &g->config->view, &shared->diag_fd, &shared->why);
     int err;
 
+    if (g->config->guarded_pid > 0)
+        filter.guarded_pids[filter.guarded_count++] = g->config->guarded_pid;
     if (isolated < 0) {
         shared->err = isolated;
         agent_fail(shared, NULL, isolated);

@@ -41,6 +41,8 @@ struct spawn_config {
                                         (SIGPIPE); NULL: none */
     enum sandbox_isolation isolation;
     struct isolate_view view; /* what it sees of the network, when it is isolated */
+    pid_t guarded_pid; /* one more process of ours that the agent may not signal or limit, besides
+                          the caller and the guardian; 0: none */
     pid_t spare_pid; /* a child of the caller that does not belong to the agent (the auditor): never
                         ended with it; 0: none */
 };

@@ -118,6 +118,31 @@ ok("end=7" in kid.said, "… and not what it asked for too much", kid.said)
 cli = world.sandbox("parent", LATTICE, "delegate", "--tool", "read", "--json", "by-command", label="cli")
 ok(cli.wait() == 0 and "lt-delegate-" in cli.said, "lattice delegate works inside as it is", cli.said + cli.complained)
 
+ATTACK = r"""
+import os, pathlib, resource, signal
+def parent(pid): return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[1])
+supervisor = parent(os.getppid())
+for path in pathlib.Path("/proc").glob("[0-9]*/comm"):
+    try:
+        pid = int(path.parent.name)
+        if path.read_text() != "lattice-follow\n" or parent(pid) != supervisor: continue
+    except OSError:
+        continue
+    for what, call in (("stop", lambda: os.kill(pid, signal.SIGSTOP)), ("kill", lambda: os.kill(pid, signal.SIGKILL)),
+                       ("group", lambda: os.killpg(pid, signal.SIGSTOP)),
+                       ("limit", lambda: resource.prlimit(pid, resource.RLIMIT_CPU, (1, 1))),
+                       ("memory", lambda: open(f"/proc/{pid}/mem", "rb").close())):
+        try:
+            call()
+            print(what, "done", flush=True)
+        except OSError as e:
+            print(what, e.strerror, flush=True)
+"""
+attack = world.sandbox("parent", "/usr/bin/python3", "-c", ATTACK, label="attack")
+ok(attack.wait() == 0 and [w.split()[0] for w in attack.said.splitlines()] == ["stop", "kill", "group", "limit", "memory"] and
+   "done" not in attack.said, "an agent can neither stop, kill, limit nor read the process that follows latticed for it",
+   attack.said + attack.complained)
+
 # ── Revoking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 def download(name):
     # It does not listen to SIGTERM, so that nothing but the cut itself ends curl.
@@ -269,6 +294,12 @@ alone = hostile(conf, "alone", *loop)
 ok(wait_for(lambda: alone.out.stat().st_size > 1000) is not None, "a sandbox that follows nobody has one, too", alone.complained)
 changes("the gateway alone", "shut-again", alone)
 alone.end()
+
+if os.environ.get("LATTICE_LONG"):
+    hung = world.sandbox("hung", "sleep", "600", token=latticed.token())
+    ok(wait_for(lambda: (world.dir / "hung.config/token").exists()) is not None, "an agent runs")
+    os.kill(hung.child("lattice-follow"), signal.SIGSTOP)
+    ok(hung.wait(200) == 125 and "is silent" in hung.complained, "a sandbox whose follower hangs ends", hung.complained)
 
 # ── Another gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 mover = world.sandbox("mover", "sh", "-c", f"while :; do curl -sS -m 3 {world.web.url('small')}; sleep 0.2; done",

@@ -11,6 +11,7 @@ int cmd_sandboxes(int argc, char **argv);
 int cmd_gateway(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
+int cmd_nats(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_login(int argc, char **argv);
 int cmd_token(int argc, char **argv);

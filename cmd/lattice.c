@@ -22,6 +22,7 @@ static const struct subcommand subcommands[] = {
     {"gateway", cmd_gateway, "Carry sandboxes' tunnels to where this gateway's policy allows."},
     {"policy", cmd_policy, "Check policy files; ask what one makes of a destination."},
     {"audit", cmd_audit, "Read and verify the records."},
+    {"nats", cmd_nats, "Look at the NATS server that records go to."},
     {"doctor", cmd_doctor, "Say what this machine offers, and how to mend what is missing."},
     {"login", cmd_login, "Remember where latticed is, and the token for it."},
     {"token", cmd_token, "Make, list and revoke enrolment tokens."},

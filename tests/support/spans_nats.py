@@ -142,6 +142,23 @@ told = wait("the older subject", lambda: [a for a in boss.answers() if a.startsw
 body = json.loads(told[0].split(" ", 4)[4])
 ok(set(body) == {"agentId", "traceId", "direction", "dstIp", "dstPort", "bytes", "ts"} and body["agentId"] == "one" and body["dstPort"] == port,
    "the older subject for flows has them, too", told)
+boss_creds = d.dir / "boss"
+boss_creds.write_text("latticed\n" + conf.read_text().split('password: "')[1].split('"')[0] + "\n")
+boss_creds.chmod(0o600)
+
+
+def nats(*words):
+    return subprocess.run([pathlib.Path(os.environ["LATTICE_BIN"], "lattice"), "nats", *words, "--nats", me["url"]], capture_output=True, text=True)
+
+
+shown = nats("status", "--nats-creds", boss_creds)
+ok(shown.returncode == 0 and "jetstream  yes" in shown.stdout, "lattice nats status", shown)
+shown = nats("streams", "--nats-creds", boss_creds)
+ok(shown.returncode == 0 and int(shown.stdout.split("messages")[1].split()[0]) >= len(records), "lattice nats streams", shown)
+shown = nats("streams", "--nats-creds", creds)
+ok(shown.returncode == 1 and "Permissions Violation" in shown.stderr, "… says so when the user may not", shown)
+shown = nats("status")
+ok(shown.returncode == 1 and "Authorization" in shown.stderr, "… and when there is none", shown)
 creds.chmod(0o644)
 run = subprocess.run([pathlib.Path(os.environ["LATTICE_BIN"], "lattice"), "sandbox", "start", "--nats", me["url"], "--nats-creds", creds, "--", "/bin/true"], capture_output=True, text=True)
 ok(run.returncode == 125 and "chmod 600" in run.stderr, "credentials that others may read are refused", run)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How long one judgement takes, with few rules and with very many: one line each for an address
- * that a prefix allows, one that nothing allows, and a name. With `count RULES` it makes 1000
- * judgements and nothing else, for counting instructions (valgrind --tool=callgrind
+ * that a prefix allows, one that nothing allows, and a name; then for tool calls. With `count
+ * RULES` it makes 1000 judgements and nothing else, for counting instructions (valgrind
+ * --tool=callgrind
  * --toggle-collect=policy_decide).
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "bench/samples.h"
+#include "policy/identity.h"
 #include "policy/policy.h"
 
 #define BATCH   1000u /* judgements per sample: one is too short for the clock */
@@ -90,6 +92,48 @@ static void measure_all(unsigned rules)
     policy_free(p);
 }
 
+static double run_tool_batch(const struct tool_request *req, enum verdict expected)
+{
+    double start = now_us();
+
+    for (unsigned i = 0; i < BATCH; i++)
+        must(policy_decide_tool(req).verdict == expected);
+    return (now_us() - start) * 1000 / BATCH;
+}
+
+/** A tool call of an agent that may call @tools tools: the last one, and one that it may not. */
+static void measure_tools(unsigned tools)
+{
+    static const char *const names[] = {"allowed", "denied"};
+    struct identity id;
+    char text[32] = "";
+
+    identity_init(&id);
+    id.phase = IDENTITY_ACTIVE;
+    id.expires_s = IDENTITY_NEVER;
+    must(nameset_add(&id.namespaces, bytes_of_str("team")) == 0);
+    for (unsigned i = 0; i < tools; i++) {
+        (void)snprintf(text, sizeof(text), "server__tool_%03u", i);
+        must(nameset_add(&id.tools, bytes_of_str(text)) == 0);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        enum verdict expected = i == 0 ? VERDICT_ALLOW : VERDICT_DENY;
+        struct tool_request req = {.agent = "bot", .identity = &id, .ns = "team", .now_s = 1};
+        struct samples s;
+        char name[64];
+
+        req.tool = bytes_of_str(i == 0 ? text : "server__tool_none");
+        samples_init(&s, SAMPLES);
+        (void)run_tool_batch(&req, expected); /* warm */
+        for (unsigned k = 0; k < SAMPLES; k++)
+            samples_add(&s, run_tool_batch(&req, expected));
+        (void)snprintf(name, sizeof(name), "tool_decide_%s_%u_tools", names[i], tools);
+        samples_print(&s, name, "ns", /*is_rate=*/false);
+        samples_done(&s);
+    }
+    identity_done(&id);
+}
+
 int main(int argc, char **argv)
 {
     static const unsigned sizes[] = {10, 1000, POLICY_RULES_MAX};
@@ -104,5 +148,7 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++)
         measure_all(sizes[i]);
+    measure_tools(10);
+    measure_tools(IDENTITY_TOOLS_MAX);
     return 0;
 }

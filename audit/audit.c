@@ -105,7 +105,8 @@ static int check_config(const struct audit_config *config, struct why *why)
         (strlen(config->trace_id) >= AUDIT_TRACE_CAP || config->trace_id[0] == '\0' ||
          strspn(config->trace_id, "0123456789abcdef-") != strlen(config->trace_id)))
         return why_set(why, -EINVAL, "the trace id must be a UUID in lower case");
-    if (config->parent_span_id != NULL && !is_span_id(config->parent_span_id))
+    if ((config->parent_span_id != NULL && !is_span_id(config->parent_span_id)) ||
+        (config->root_span_id != NULL && !is_span_id(config->root_span_id)))
         return why_set(why, -EINVAL, "a span id must be 16 digits of 0-9 a-f");
     return 0;
 }
@@ -209,6 +210,7 @@ static int fork_auditor(struct audit *a, const struct audit_config *config, stru
                                               .trace_id = a->trace_id,
                                               .root_span = a->root_span,
                                               .parent_span_id = config->parent_span_id,
+                                              .label = config->label,
                                               .chain_number = rng_u64(rng_system()),
                                               .started = mono_now(),
                                               .echo_json = config->echo_json,
@@ -239,7 +241,10 @@ int audit_start(const struct audit_config *config, struct audit **ret, struct wh
         (void)snprintf(a->trace_id, sizeof(a->trace_id), "%s", config->trace_id);
     else
         audit_make_trace_id(a->trace_id);
-    span_make_id(a->root_span);
+    if (config->root_span_id != NULL)
+        (void)snprintf(a->root_span, sizeof(a->root_span), "%s", config->root_span_id);
+    else
+        span_make_id(a->root_span);
     err = programs_init(&a->programs);
     if (err < 0)
         (void)why_set(why, err, "out of memory");
@@ -358,6 +363,11 @@ int audit_pid(const struct audit *a)
 const char *audit_trace_id(const struct audit *a)
 {
     return a->trace_id;
+}
+
+void audit_make_span_id(char ret[static AUDIT_SPAN_CAP])
+{
+    span_make_id(ret);
 }
 
 const char *audit_root_span(const struct audit *a)

@@ -51,6 +51,8 @@ struct audit_config {
     const char *namespace_id;   /* its namespace, in each record; NULL: none */
     const char *trace_id;       /* the trace that everything belongs to; NULL: a new one */
     const char *parent_span_id; /* the span that caused the sandbox; NULL: none */
+    const char *root_span_id;   /* the sandbox's own span; NULL: a new one */
+    const char *label;          /* the name of that span; NULL: "sandbox:" and the identity */
     bool echo_json;             /* also write each record to standard error (--json) */
     const struct audit_stream *stream; /* NULL: the log only */
 };
@@ -140,6 +142,8 @@ int audit_pid(const struct audit *a);
 /** audit_make_trace_id() - A new one, a random UUID (RFC 9562 section 5.4), for those who share it.
  */
 void audit_make_trace_id(char ret[static AUDIT_TRACE_CAP]);
+/** audit_make_span_id() - For a span that is named before it begins. */
+void audit_make_span_id(char ret[static AUDIT_SPAN_CAP]);
 /** audit_trace_id() - The sandbox's own trace; valid until audit_stop(). */
 const char *audit_trace_id(const struct audit *a);
 /** audit_root_span() - The span of the sandbox itself, parent of all others. */

@@ -96,6 +96,8 @@ static void add_line(struct auditor *a, const struct audit_record *r)
     if (r->kind == AUDIT_START || r->kind == AUDIT_STOP) {
         whole.span_id = a->config->root_span;
         whole.parent_span_id = a->config->parent_span_id;
+        if (whole.tool == NULL)
+            whole.tool = a->config->label;
         if (r->duration_ns < 0 && r->kind == AUDIT_STOP)
             whole.duration_ns = mono_now().ns - a->config->started.ns;
     } else if (whole.parent_span_id == NULL) {

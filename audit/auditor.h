@@ -49,6 +49,7 @@ struct auditor_config {
     const char *trace_id;
     const char *root_span;
     const char *parent_span_id; /* of the root span; may be NULL */
+    const char *label;          /* the root span's name; may be NULL */
     uint64_t chain_number;
     struct mono started;
     bool echo_json;

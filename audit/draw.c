@@ -237,7 +237,9 @@ static void draw_flow(struct drawer *d, const struct audit_flow_row *f, const ch
                                                                               : "→");
     buf_add_str(&d->texts, is_bracketed ? "[" : "");
     add_safe(&d->texts, where != NULL ? where : "?");
-    buf_printf(&d->texts, "%s:%u", is_bracketed ? "]" : "", f->dst_port);
+    buf_add_str(&d->texts, is_bracketed ? "]" : "");
+    if (f->dst_port > 0) /* a socket in the file system has none */
+        buf_printf(&d->texts, ":%u", f->dst_port);
     if (f->protocol != NULL && strcmp(f->protocol, "tcp") != 0) {
         buf_add_char(&d->texts, ' ');
         add_safe(&d->texts, f->protocol);
@@ -567,7 +569,7 @@ static void draw_span_entry(const struct audit_record *r, const struct audit_dra
 
     buf_init(&what, 4096);
     buf_init(&detail, 16384);
-    if (r->kind == AUDIT_START || r->kind == AUDIT_STOP)
+    if (r->tool == NULL && (r->kind == AUDIT_START || r->kind == AUDIT_STOP))
         add_named(&what, "sandbox:", r->identity);
     else
         add_named(&what, "", r->tool);

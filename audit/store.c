@@ -111,8 +111,11 @@ static const char *const sql[STATEMENTS] = {
     [LIST_FLOWS] = FLOWS("true"),
     [LIST_FLOWS_OF_TRACE] = FLOWS("trace_id = ?1 AND (?2 IS NULL OR agent = ?2)"),
     [LIST_FLOWS_OF_AGENT] = FLOWS("agent = ?2"),
-    [GET_SESSION] = "SELECT trace_id, span_id FROM spans WHERE agent = ?1 AND kind = 'sandbox'"
-                    " ORDER BY started_ns DESC LIMIT 1",
+    [GET_SESSION] =
+        "SELECT trace_id, span_id FROM spans AS s WHERE agent = ?1 AND kind = 'sandbox'"
+        " AND NOT EXISTS (SELECT 1 FROM spans AS p WHERE p.trace_id = s.trace_id" /* of */
+        " AND p.span_id = s.parent_span_id AND p.agent = s.agent)" /* an MCP server */
+        " ORDER BY started_ns DESC LIMIT 1",
     [LIST_CHILDREN] = "SELECT DISTINCT agent FROM spans WHERE parent = ?1 ORDER BY agent",
 };
 
@@ -303,7 +306,9 @@ static int put_span(struct audit_store *s, const struct audit_record *r, const c
 
     if (q == NULL)
         return -EIO;
-    (void)snprintf(tool, sizeof(tool), "sandbox:%s", or_empty(r->identity));
+    tool[0] = '\0';
+    if (r->kind == AUDIT_START || r->kind == AUDIT_STOP)
+        (void)snprintf(tool, sizeof(tool), "sandbox:%s", or_empty(r->identity));
     bind_text(q, 1, or_empty(r->trace_id));
     bind_text(q, 2, r->span_id != NULL ? r->span_id : id);
     bind_text(q, 3, id);
@@ -312,7 +317,7 @@ static int put_span(struct audit_store *s, const struct audit_record *r, const c
     bind_text(q, 6, or_empty(r->identity));
     bind_text(q, 7, r->parent_id);
     bind_text(q, 8, r->namespace_id);
-    bind_text(q, 9, r->kind == AUDIT_START || r->kind == AUDIT_STOP ? tool : or_empty(r->tool));
+    bind_text(q, 9, r->tool != NULL ? r->tool : tool);
     bind_text(q, 10, span_status(r));
     bind_text(q, 11, r->error);
     bind_text(q, 12, r->reason);
@@ -405,7 +410,7 @@ static int print_span_record(const struct json *span, struct buf *to)
         char word[64];
 
         (void)snprintf(word, sizeof(word), " %.60s ", json_name(m));
-        if (strstr(left_out, word) != NULL || (is_sandbox && strcmp(json_name(m), "tool") == 0))
+        if (strstr(left_out, word) != NULL)
             continue;
         json_key(&j, json_name(m));
         json_raw(&j, json_text(m));

@@ -224,12 +224,24 @@ static bool is_same_connection(const struct audit_flow_row *a, const struct audi
            same_text(a->dst_ip, b->dst_ip) && same_text(a->protocol, b->protocol);
 }
 
-/** An allowed decision needs no line of its own when the flow that it allowed has one. */
-static void mark_covered(struct tree_flow *first)
+/** The call of a tool that was let pass, and has a span of its own. */
+static bool is_call_of(const struct audit_flow_row *decision, const struct tree_node *children)
+{
+    for (; decision->dst_ip == NULL && decision->name != NULL && children != NULL;
+         children = children->next)
+        if (strcmp(children->row.kind, "tool") == 0 &&
+            same_text(children->row.tool, decision->name))
+            return true;
+    return false;
+}
+
+/** An allowed decision needs no line of its own when what it allowed has one. */
+static void mark_covered(struct tree_flow *first, const struct tree_node *children)
 {
     for (struct tree_flow *d = first; d != NULL; d = d->next) {
         if (!d->row.is_decision || strcmp(d->row.verdict, "allow") != 0)
             continue;
+        d->is_covered = is_call_of(&d->row, children);
         for (const struct tree_flow *f = d->next; f != NULL && !d->is_covered; f = f->next)
             d->is_covered = !f->row.is_decision && is_same_connection(&d->row, &f->row);
     }
@@ -249,8 +261,8 @@ static void link_flows(struct audit_tree *t, struct tree_node **by_id)
         *list = f;
     }
     for (size_t i = 0; i < t->node_count; i++)
-        mark_covered(t->nodes[i].first_flow);
-    mark_covered(t->first_orphan);
+        mark_covered(t->nodes[i].first_flow, t->nodes[i].first_child);
+    mark_covered(t->first_orphan, t->first_root);
 }
 
 static int link_tree(struct audit_tree *t)

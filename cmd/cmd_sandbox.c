@@ -50,6 +50,7 @@ enum {
     OPT_INSECURE_HTTP,
     OPT_TRACE_ID,
     OPT_PARENT_SPAN,
+    OPT_AGENT,
     OPT_CAUSE_FD,
     OPT_NATS,
     OPT_NATS_CREDS,
@@ -98,6 +99,7 @@ static const struct cli_option options[OPT_COUNT] = {
                       "The trace that the records belong to (default: a new one)."},
     [OPT_PARENT_SPAN] = {"parent-span", "HEX",
                          "The span of the starter that the sandbox is part of."},
+    [OPT_AGENT] = {"agent", "NAME", "Whom the records are about (default: the sandbox's name)."},
     [OPT_CAUSE_FD] = {"cause-fd", "N",
                       "Descriptor on which the starter names the span that it works for, line by\n"
                       "line: what happens meanwhile belongs to that span."},
@@ -142,6 +144,7 @@ struct request {
     char default_log[PATH_CAP]; /* where it points when nothing was said */
     const char *trace_id;
     const char *parent_span;
+    const char *agent;
     int cause_fd; /* 0: none */
     struct nats_options nats;
     enum sandbox_isolation isolation;
@@ -158,6 +161,7 @@ struct request {
     const char *mcp_path;
     char
         own_trace[AUDIT_TRACE_CAP]; /* where trace_id points when it is shared and none was given */
+    char own_span[AUDIT_SPAN_CAP];  /* … and where root_span_id does */
     struct nameset tools;           /* that the agent's MCP clients may call */
     struct enroll_options enroll;
     uint16_t renew_s; /* 0: the default */
@@ -238,10 +242,10 @@ static int take_enroll_option(struct request *r, int option, const char *value)
 static int take_audit_option(struct request *r, int option, const char *value)
 {
     const char **const texts[] = {
-        [OPT_AUDIT_LOG] = &r->audit_log,           [OPT_TRACE_ID] = &r->trace_id,
-        [OPT_PARENT_SPAN] = &r->parent_span,       [OPT_NATS] = &r->nats.url,
-        [OPT_NATS_CREDS] = &r->nats.creds,         [OPT_NATS_CA] = &r->nats.ca,
-        [OPT_NATS_WORKSPACE] = &r->nats.workspace,
+        [OPT_AUDIT_LOG] = &r->audit_log,     [OPT_TRACE_ID] = &r->trace_id,
+        [OPT_PARENT_SPAN] = &r->parent_span, [OPT_AGENT] = &r->agent,
+        [OPT_NATS] = &r->nats.url,           [OPT_NATS_CREDS] = &r->nats.creds,
+        [OPT_NATS_CA] = &r->nats.ca,         [OPT_NATS_WORKSPACE] = &r->nats.workspace,
     };
     uint16_t number;
     int flags;
@@ -332,6 +336,7 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_AUDIT_LOG:
     case OPT_TRACE_ID:
     case OPT_PARENT_SPAN:
+    case OPT_AGENT:
     case OPT_CAUSE_FD:
     case OPT_NATS:
     case OPT_NATS_CREDS:
@@ -526,22 +531,34 @@ static void use_records(const struct enroll_agent *a, struct sandbox_config *con
 }
 
 /** Start the agent's MCP servers, if it shall have some. @tools: what it may call. */
-static int start_mcp(struct request *r, const struct sandbox_config *config,
-                     const struct nameset *tools, bool is_audit, struct mcp_servers **ret,
-                     struct why *why)
+static int start_mcp(struct request *r, struct sandbox_config *config, const struct nameset *tools,
+                     bool is_audit, struct mcp_servers **ret, struct why *why)
 {
-    struct mcp_servers_config servers = {
+    struct mcp_servers_config servers;
+    int err;
+
+    if (r->mcp_path == NULL)
+        return 0;
+    if (config->trace_id == NULL) {
+        audit_make_trace_id(r->own_trace);
+        config->trace_id = r->own_trace;
+    }
+    audit_make_span_id(r->own_span);
+    config->root_span_id = r->own_span;
+    servers = (struct mcp_servers_config){
         .path = r->mcp_path,
         .agent = r->name,
         .audit_log = r->audit_log,
         .trace_id = config->trace_id,
+        .parent_span = config->root_span_id,
+        .namespace_id = config->namespace_id,
         .tools = tools,
         .stream = config->stream,
         .is_audit = is_audit,
     };
-    int err = r->mcp_path != NULL ? mcp_servers_start(&servers, ret, why) : 0;
+    err = mcp_servers_start(&servers, ret, why);
 
-    return err == 0 && *ret != NULL ? mcp_servers_give(*ret, r->policy, why) : err;
+    return err == 0 ? mcp_servers_give(*ret, r->policy, why) : err;
 }
 
 /** The program and its arguments on one line, cut. */
@@ -677,10 +694,6 @@ static int run(struct request *r)
         }
         r->audit_log = r->default_log;
     }
-    if (r->trace_id == NULL && r->mcp_path != NULL && r->enroll.server.url == NULL) {
-        audit_make_trace_id(r->own_trace);
-        r->trace_id = r->own_trace;
-    }
     if (sandbox_follow_links(r->policy) < 0) {
         (void)why_set(&why, -ENOMEM, "out of memory");
         return fail(&why);
@@ -702,6 +715,7 @@ static int run(struct request *r)
             .audit_log = r->audit_log,
             .trace_id = r->trace_id,
             .parent_span_id = r->parent_span,
+            .agent = r->agent,
             .cause_fd = r->cause_fd,
             .stream = has_no_stream == 0 ? &stream : NULL,
             .verbose = r->is_verbose,

@@ -40,6 +40,9 @@ enum {
     OPT_OFFLINE,
     OPT_AUDIT_LOG,
     OPT_TRACE_ID,
+    OPT_PARENT_SPAN,
+    OPT_NAMESPACE,
+    OPT_LABEL,
     OPT_NATS,
     OPT_NATS_CREDS,
     OPT_NATS_CA,
@@ -71,6 +74,10 @@ static const struct cli_option options[OPT_COUNT] = {
                        "(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
     [OPT_TRACE_ID] = {"trace-id", "UUID",
                       "The trace that the records belong to (default: a new one)."},
+    [OPT_PARENT_SPAN] = {"parent-span", "HEX",
+                         "The span that the gateway belongs to (default: none)."},
+    [OPT_NAMESPACE] = {"namespace", "NAME", "The agent's namespace (default: default)."},
+    [OPT_LABEL] = {"label", "TEXT", "Name of the server in traces (default: the agent's)."},
     [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
     [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
     [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
@@ -101,6 +108,11 @@ struct program {
     const char *audit_log;
     char default_log[PATH_CAP]; /* where audit_log points when nothing was said */
     char trace_id[AUDIT_TRACE_CAP];
+    char root_span[AUDIT_SPAN_CAP]; /* of this gateway: its calls and its server's sandbox are below
+                                     */
+    const char *parent_span;
+    const char *ns;
+    const char *label;
     struct nats_options nats;
     const char *listen; /* path of a socket, or NULL */
     unsigned groups;
@@ -112,7 +124,6 @@ struct program {
     struct audit *audit;
     struct mcp_calls calls;
     char cause_fd[12]; /* the server's options, known when it is started */
-    char parent_span[AUDIT_SPAN_CAP];
     struct mcp_gateway *gateway;
     struct mcp_stdio *stdio;
     pid_t server_pid;
@@ -213,6 +224,18 @@ static int take_option(struct program *p, int option, const char *value)
             return cli_usage_error(&gateway_command, "--trace-id '%s': a UUID expected", value);
         (void)snprintf(p->trace_id, sizeof(p->trace_id), "%s", value);
         return 0;
+    case OPT_PARENT_SPAN:
+        p->parent_span = value;
+        return 0;
+    case OPT_NAMESPACE:
+        if (identity_name_check(bytes_of_str(value)) < 0)
+            return cli_usage_error(&gateway_command,
+                                   "--namespace '%s': 1 to 63 of a-z 0-9 -, expected", value);
+        p->ns = value;
+        return 0;
+    case OPT_LABEL:
+        p->label = value;
+        return 0;
     case OPT_NATS:
         p->nats.url = value;
         return add_server_option(p, option, value);
@@ -233,6 +256,17 @@ static int take_option(struct program *p, int option, const char *value)
     }
 }
 
+static int emit_lifecycle(struct program *p, enum audit_kind kind, int status)
+{
+    const struct audit_record r = {.kind = kind,
+                                   .mode = identity_enforcement_name(p->identity.enforcement),
+                                   .pid = getpid(),
+                                   .exit_status = status,
+                                   .duration_ns = -1};
+
+    return audit_emit(p->audit, &r);
+}
+
 /** The server's sandbox shares our log and our trace: one record from the tool call to the packet.
  */
 static int share_records(struct program *p)
@@ -246,12 +280,14 @@ static int share_records(struct program *p)
     }
     if (p->trace_id[0] == '\0')
         audit_make_trace_id(p->trace_id);
+    audit_make_span_id(p->root_span);
     status = add_server_option(p, OPT_AUDIT_LOG, p->audit_log);
     if (status == 0)
         status = add_server_option(p, OPT_TRACE_ID, p->trace_id);
-    for (unsigned i = 0; i < 4 && status == 0; i++)
-        status = add_server_arg(p, (const char *const[]){"--parent-span", p->parent_span,
-                                                         "--cause-fd", p->cause_fd}[i]);
+    for (unsigned i = 0; i < 6 && status == 0; i++)
+        status =
+            add_server_arg(p, (const char *const[]){"--parent-span", p->root_span, "--cause-fd",
+                                                    p->cause_fd, "--agent", p->name}[i]);
     return status;
 }
 
@@ -296,7 +332,7 @@ static int record_call(struct program *p, const struct mcp_call *call, const cha
     bool fits = call->arguments.len > 0 && call->arguments.len < sizeof(arguments);
     struct audit_record r = {
         .kind = AUDIT_SPAN,
-        .namespace_id = "default",
+        .namespace_id = p->ns,
         .tool = call->tool,
         .status = status,
         .arguments = fits ? arguments : NULL,
@@ -318,7 +354,7 @@ static bool call_begins(void *self, const char *tool, uint64_t *ret_tag)
 {
     struct program *p = self;
     const struct audit_record r = {.kind = AUDIT_DECISION,
-                                   .namespace_id = "default",
+                                   .namespace_id = p->ns,
                                    .tool = tool,
                                    .name = tool,
                                    .verdict = "allow",
@@ -458,13 +494,23 @@ static int start_audit(struct program *p)
 {
     struct audit_stream stream;
     struct why why = {0};
+    char label[AUDIT_NAME_MAX + 1];
     int has_no_stream = nats_options_stream(&p->nats, &stream, &why);
     struct audit_config config = {.path = p->audit_log,
                                   .identity = p->name,
+                                  .namespace_id = p->ns,
                                   .trace_id = p->trace_id,
+                                  .parent_span_id = p->parent_span,
+                                  .root_span_id = p->root_span,
+                                  .label = label,
                                   .stream = has_no_stream == 0 ? &stream : NULL};
-    int err = has_no_stream < 0 ? has_no_stream : audit_start(&config, &p->audit, &why);
+    int err = has_no_stream;
 
+    (void)snprintf(label, sizeof(label), "mcp:%s", p->label != NULL ? p->label : p->name);
+    if (err >= 0)
+        err = audit_start(&config, &p->audit, &why);
+    if (err == 0)
+        err = emit_lifecycle(p, AUDIT_START, 0);
     nats_options_done(&p->nats);
     return err < 0 ? fail(why.text) : 0;
 }
@@ -477,7 +523,7 @@ static int start_transport(struct program *p)
                                   .call_begins = call_begins,
                                   .call_ended = call_ended};
     const struct mcp_gateway_config config = {
-        .identity = &p->identity, .ns = "default", .groups = p->groups};
+        .identity = &p->identity, .ns = p->ns, .groups = p->groups};
     const struct mcp_stdio_config stdio = {.loop = p->loop,
                                            .client_in = STDIN_FILENO,
                                            .client_out = STDOUT_FILENO,
@@ -512,7 +558,6 @@ static int run(struct program *p)
     if (mcp_calls_open(&p->calls) < 0)
         return fail("out of resources");
     (void)snprintf(p->cause_fd, sizeof(p->cause_fd), "%d", p->calls.cause_in);
-    (void)snprintf(p->parent_span, sizeof(p->parent_span), "%s", audit_root_span(p->audit));
     if (start_server(p, lattice) < 0)
         return fail("the server cannot be started");
     status = start_transport(p);
@@ -528,6 +573,7 @@ static int gateway(int argc, char **argv)
     static char server_name[64]; /* written here only */
     static struct program p = {  /* large, and one gateway is all that a process runs */
                                .name = "mcp",
+                               .ns = "default",
                                .server_in = -1,
                                .server_out = -1,
                                .calls = {.cause_in = -1, .cause_out = -1},
@@ -537,12 +583,12 @@ static int gateway(int argc, char **argv)
     identity_init(&p.identity);
     p.identity.phase = IDENTITY_ACTIVE;
     p.identity.expires_s = IDENTITY_NEVER;
-    if (nameset_add(&p.identity.namespaces, bytes_of_str("default")) < 0)
-        return fail("out of memory");
     for (unsigned i = 0; i < 5; i++)
         (void)add_server_arg(&p, (const char *const[]){"lattice", "sandbox", "start", "--name",
                                                        server_name}[i]); /* always room for five */
     status = parse(&p, argc, argv);
+    if (status < 0 && nameset_add(&p.identity.namespaces, bytes_of_str(p.ns)) < 0)
+        status = fail("out of memory");
     if (status < 0) {
         (void)snprintf(p.identity.name, sizeof(p.identity.name), "%s", p.name);
         (void)snprintf(server_name, sizeof(server_name), "%s-server", p.name);
@@ -556,6 +602,8 @@ static int gateway(int argc, char **argv)
     loop_free(p.loop);
     own_close(&p.signals.fd);
     mcp_calls_close(&p.calls);
+    if (p.audit != NULL && emit_lifecycle(&p, AUDIT_STOP, status) < 0)
+        status = fail("the end could not be recorded");
     if (audit_stop(p.audit) < 0)
         status = fail("records could not be written");
     identity_done(&p.identity);

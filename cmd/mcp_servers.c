@@ -202,6 +202,16 @@ static int gateway_words(const struct mcp_servers *s, const struct mcp_servers_c
         add(w, "--trace-id");
         add(w, config->trace_id);
     }
+    if (config->parent_span != NULL) {
+        add(w, "--parent-span");
+        add(w, config->parent_span);
+    }
+    if (config->namespace_id != NULL) {
+        add(w, "--namespace");
+        add(w, config->namespace_id);
+    }
+    add(w, "--label");
+    add(w, json_name(server->entry));
     stream_words(s, config->stream, w);
     add(w, "--");
     if (json_read_str(json_get(server->entry, "command"), &word) < 0)

@@ -24,6 +24,8 @@ struct mcp_servers_config {
     const char *audit_log;             /* the agent's, and so its servers' */
     const struct nameset *tools;       /* allowed tools, NULL: none */
     const char *trace_id;              /* of the agent; NULL: each server has its own */
+    const char *parent_span;           /* of the agent's sandbox; NULL: none */
+    const char *namespace_id;          /* of the agent; NULL: "default" */
     const struct audit_stream *stream; /* where records are published, too; NULL: nowhere */
     bool is_audit;                     /* refuse no call, mark only */
 };

@@ -449,11 +449,12 @@ static int start_audit(struct run *r)
     struct session *s = &r->session;
     const struct audit_config config = {
         .path = s->config->audit_log,
-        .identity = s->config->name,
+        .identity = s->config->agent != NULL ? s->config->agent : s->config->name,
         .parent_id = s->config->parent_id,
         .namespace_id = s->config->namespace_id,
         .trace_id = s->config->trace_id,
         .parent_span_id = s->config->parent_span_id,
+        .root_span_id = s->config->root_span_id,
         .echo_json = s->config->json,
         .stream = s->config->stream,
     };

@@ -39,6 +39,8 @@ struct sandbox_config {
     const char *namespace_id;   /* … and the agent's namespace */
     const char *trace_id;       /* the starter's trace; NULL: a new one */
     const char *parent_span_id; /* the starter's span that caused this; NULL: none */
+    const char *root_span_id;   /* this sandbox's own span; NULL: a new one */
+    const char *agent;          /* whom the records are about; NULL: @name */
     const struct audit_stream *stream; /* where records are published, too; NULL: nowhere. Its
                                         * password is wiped as soon as the auditor has it */
     int cause_fd; /* borrowed, non-blocking; 0: none. The starter writes here on whose behalf its

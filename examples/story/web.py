@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A web site for the story, on loopback and a free port: / is a line of text, /endless never ends.
-Prints its port. Usage: web.py TEXT"""
+"""A web site for the story, on a free port: / is a line of text, /endless never ends.
+Prints where it is. Usage: web.py ADDRESS TEXT"""
 import http.server
 import sys
 import threading
@@ -14,7 +14,7 @@ class Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(sys.argv[1].encode() + b"\n")
+        self.wfile.write(sys.argv[2].encode() + b"\n")
         try:
             while self.path == "/endless":
                 self.wfile.write(b"more\n" * 100)
@@ -24,6 +24,6 @@ class Site(http.server.BaseHTTPRequestHandler):
             pass  # the reader has gone
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-print(server.server_address[1], flush=True)
+server = http.server.ThreadingHTTPServer((sys.argv[1], 0), Site)
+print("%s:%d" % server.server_address[:2], flush=True)
 server.serve_forever()

@@ -26,6 +26,7 @@
 
 #define EXIT_FAILED     125
 #define SERVER_ARGS_MAX 256u
+#define SERVER_GRACE_S  20 /* of silence, after the client has gone */
 #define PATH_CAP        2048u
 
 enum {
@@ -130,6 +131,8 @@ struct program {
     int server_in;  /* write */
     int server_out; /* read */
     struct loop_watch signals;
+    struct loop_timer grace; /* set when the client has gone */
+    bool is_alone;           /* the client has gone */
 };
 
 static int fail(const char *text)
@@ -316,9 +319,29 @@ static int parse(struct program *p, int argc, char **argv)
 
 /* ---- what the gateway and its transport tell us ---- */
 
+/** The client has gone: a server that says nothing more for a while is ended. */
+static void give_grace(struct program *p)
+{
+    (void)!loop_timer_set(p->loop, &p->grace, mono_add_ms(mono_now(), SERVER_GRACE_S * 1000));
+}
+
+static void grace_over(void *self, struct mono now)
+{
+    struct program *p = self;
+
+    (void)now;
+    log_warn("the server does not end although its client has gone; it is ended");
+    if (p->server_pid > 0)
+        (void)kill(p->server_pid, SIGTERM);
+}
+
 static void to_client(void *self, struct bytes line)
 {
-    mcp_stdio_to_client(((struct program *)self)->stdio, line);
+    struct program *p = self;
+
+    if (p->is_alone)
+        give_grace(p);
+    mcp_stdio_to_client(p->stdio, line);
 }
 
 static void to_server(void *self, struct bytes line)
@@ -390,6 +413,10 @@ static void client_ended(void *self)
 
     if (p->server_in >= 0)
         own_close(&p->server_in);
+    p->is_alone = true;
+    p->grace.expired = grace_over;
+    p->grace.self = p;
+    give_grace(p);
 }
 
 static void signal_ready(void *self, uint32_t events)
@@ -427,6 +454,9 @@ static void server_exec(struct program *p, const char *lattice, int in, int out)
 
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Whose tokens these are, the server is not: it would be a deputy with our rights. */
+    (void)unsetenv("LATTICE_AUTH_TOKEN");
+    (void)unsetenv("LATTICE_TOKEN_FILE");
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
         fcntl(p->calls.cause_in, F_SETFD, 0) == 0)
         (void)execv(lattice, (char *const *)(uintptr_t)p->server_argv);

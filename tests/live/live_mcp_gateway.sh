@@ -46,6 +46,15 @@ contains "the refused call is a span, too" '"kind":"span".*"reason":"tool_not_al
 lacks "no secret stands in the records" 'canary-secret' "$live_dir/tmp/mcp.jsonl"
 check "the records' chain holds" "$LATTICE" audit verify "$live_dir/tmp/mcp.jsonl"
 
+# Our own tokens are not the server's: without the gateway it would have them.
+tokens=(env LATTICE_AUTH_TOKEN=canary-token LATTICE_TOKEN_FILE=/canary/file)
+ask 1 tools/call '{"name":"env"}' | live_user client "${tokens[@]}" "${server[@]}" "$live_dir/tmp/seen" >"$live_dir/direct"
+contains "a server started directly sees the token" 'canary-token' "$live_dir/direct"
+ask 1 tools/call '{"name":"env"}' | live_user client "${tokens[@]}" "$mcp" gateway --name e --allow-tool env --offline --audit-log "$live_dir/tmp/e.jsonl" \
+    -- "${server[@]}" "$live_dir/tmp/seen" >"$live_dir/out" 2>"$live_dir/err"
+contains "… behind the gateway it sees its environment" 'PATH=' "$live_dir/out"
+lacks "… but neither the token nor where it lies" 'canary' "$live_dir/out"
+
 # The policy file says tools, too; its audit mode marks what the list would refuse, and refuses nothing.
 policy() { # MODE
     printf '{"apiVersion":"lattice.dev/v1","kind":"Policy","spec":{"mode":"%s","tools":{"allow":["echo"]}}}' "$1" >"$live_dir/tmp/policy.json"

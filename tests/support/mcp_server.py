@@ -2,6 +2,7 @@
 """A small real MCP server on stdio, for tests: a few tools, of which one opens a connection, one runs a program. What it
 receives is appended to the file named by its first argument, so a test can prove what never came."""
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ TOOLS = {
     "echo": lambda a: a.get("text", ""),
     "wipe": lambda a: "wiped",
     "connect": lambda a: socket.create_connection((a["host"], a["port"]), timeout=10).getpeername()[0],
+    "env": lambda a: "\n".join(f"{k}={v}" for k, v in os.environ.items()),
     "run": lambda a: subprocess.run(["/bin/true"], check=True).returncode,
 }
 

@@ -19,7 +19,8 @@ from control import ISO, Latticed, is_problem, new_key, ok
 
 TOOLS, PEERS, TRACES = "/api/v1/agents/tools/call", "/api/v1/gateway/peers", ISO + "/audit/traces"
 source = pathlib.Path(__file__).resolve().parent.parent.parent / "control/openapi.json"
-d = Latticed("--no-nats")
+with_nats = any(os.access(p, os.X_OK) for p in ("/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"))
+d = Latticed() if with_nats else Latticed("--no-nats")  # with NATS an agent is told more
 text = json.loads(source.read_text())
 ok(d.call("GET", "/api/v1/openapi.json").json == text, "the served document is the tree's")
 
@@ -123,6 +124,7 @@ passes("list agents", 200, "GET", ISO + "/agents?workspace=team&limit=1", token=
 passes("list children", 200, "GET", ISO + "/agents?parentRef=bot", token=d.admin)
 passes("show an agent", 200, "GET", ISO + "/agents/kid?namespace=team", token=d.admin)
 passes("traces", 200, "GET", TRACES + "?agentId=bot&limit=1", token=d.admin)
+passes("trace summaries", 200, "GET", ISO + "/audit/trace-summaries?agentId=bot&limit=1", token=d.admin)
 passes("one trace", 200, "GET", f"{TRACES}/{call['traceId']}", token=d.admin)
 passes("call tree", 200, "GET", ISO + "/audit/agents/bot/calltree", token=d.admin)
 passes("flow events", 200, "GET", ISO + "/flow-events?agentId=bot", token=d.admin)
@@ -133,7 +135,7 @@ for path in ("/api/v1/discovery", "/api/v1/openapi.json", "/.well-known/jwks.jso
 stranger = bot["jwt"][:-4] + "AAAA"
 for method, path, body in (("GET", create, None), ("GET", ISO + "/agents", None), ("GET", ISO + "/self", None), ("GET", PEERS, None),
                            ("POST", create, grant), ("POST", ISO + "/delegate", wish), ("POST", TOOLS, {"tool": "x"}), ("PUT", "/api/v1/gateway", gate),
-                           ("GET", TRACES, None), ("GET", TRACES + "/x", None), ("GET", ISO + "/audit/agents/bot/calltree", None),
+                           ("GET", TRACES, None), ("GET", TRACES + "/x", None), ("GET", ISO + "/audit/trace-summaries", None), ("GET", ISO + "/audit/agents/bot/calltree", None),
                            ("GET", ISO + "/flow-events", None), ("DELETE", ISO + "/agents/bot?namespace=team", None),
                            ("GET", ISO + "/agents/bot?namespace=team", None), ("DELETE", create + "/0000000000000000", None),
                            ("GET", APPROVALS, None), ("GET", f"{APPROVALS}/{asked[0]}", None), ("POST", f"{APPROVALS}/{asked[0]}/approve", {}),

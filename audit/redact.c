@@ -141,15 +141,24 @@ struct redactor {
     bool is_pem;         /* between BEGIN and END */
 };
 
+/** Does a program's argument announce that the next one is a secret: `--password`, `-token`? One
+ * with "=" holds its own. */
+static bool is_secret_option(struct bytes word)
+{
+    return word.len > 2 && word.data[0] == '-' && memchr(word.data, '=', word.len) == NULL &&
+           memchr(word.data, ':', word.len) == NULL && memchr(word.data, ' ', word.len) == NULL &&
+           redact_is_secret_name(word);
+}
+
 static void add_word(struct redactor *r, struct bytes word)
 {
     size_t start = value_start(word);
     bool is_announced = r->is_next_secret;
 
-    r->is_next_secret =
-        is_scheme(word) || (start == word.len && word.len > 1 &&
-                            (word.data[word.len - 1] == ':' || word.data[word.len - 1] == '=') &&
-                            redact_is_secret_name(bytes_of(word.data, word.len - 1)));
+    r->is_next_secret = is_scheme(word) || is_secret_option(word) ||
+                        (start == word.len && word.len > 1 &&
+                         (word.data[word.len - 1] == ':' || word.data[word.len - 1] == '=') &&
+                         redact_is_secret_name(bytes_of(word.data, word.len - 1)));
     if (memmem(word.data, word.len, "-----BEGIN", 10) != NULL)
         r->is_pem = true;
     if (r->is_pem || (is_announced && !r->is_next_secret) || is_credential(word)) {
@@ -204,14 +213,6 @@ void redact_text(struct bytes text, struct json_out *j)
 }
 
 static void write_value(const struct json *v, struct json_out *j, unsigned depth);
-
-/** Does a program's argument announce that the next one is a secret: `--password`, `-token`? One
- * with "=" holds its own. */
-static bool is_secret_option(struct bytes word)
-{
-    return word.len > 2 && word.data[0] == '-' && memchr(word.data, '=', word.len) == NULL &&
-           memchr(word.data, ' ', word.len) == NULL && redact_is_secret_name(word);
-}
 
 /** … or NAME:PASSWORD, as curl's and wget's do? */
 static bool is_login_option(struct bytes word)

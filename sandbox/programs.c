@@ -261,6 +261,37 @@ static struct audit_lineage lineage_of(struct programs_seen *p)
     return (struct audit_lineage){.parent_of = parent_of, .self = p};
 }
 
+/* ---- on whose behalf ---- */
+
+static void take_cause(struct programs_seen *p, const char *line)
+{
+    if (audit_set_cause(p->session->audit, line[0] != '\0' ? line : NULL) < 0)
+        log_warn("the starter named a span that is none");
+}
+
+/** What the starter said meanwhile about the span that caused what happens now: one span id a line,
+ * an empty line for none. */
+static void read_cause(struct programs_seen *p)
+{
+    int fd = p->session->config->cause_fd;
+    char text[512];
+    ssize_t got;
+
+    if (fd <= 0)
+        return;
+    while ((got = io_read(fd, text, sizeof(text))) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (text[i] == '\n') {
+                p->cause_line[p->cause_len] = '\0';
+                take_cause(p, p->cause_line);
+                p->cause_len = 0;
+            } else if (p->cause_len < CAUSE_LINE) {
+                p->cause_line[p->cause_len++] = text[i];
+            }
+        }
+    }
+}
+
 /* ---- the end of a program ---- */
 
 static int shell_status(int wait_status)
@@ -321,8 +352,6 @@ static void record_begin(struct programs_seen *p, pid_t pid, const char *exe, co
     buf_done(&arguments);
 }
 
-static void read_cause(struct programs_seen *p);
-
 /** What can be seen of a program. */
 struct look {
     pid_t pid;
@@ -380,7 +409,6 @@ static void note_program(struct programs_seen *p, struct look *l)
         record_end(e, ask_exit_status(e));
         e = NULL;
     }
-    read_cause(p);
     p->known_pid = l->pid;
     p->known_stat = l->stat;
     record_begin(p, l->pid, l->exe, l->cmdline, l->cmdline_len);
@@ -400,7 +428,10 @@ int programs_started(struct programs_seen *p, const struct call *call)
 {
     struct look look;
     bool is_new_one = look_at(p, call->tid, /*is_beginning=*/true, &look);
-    int err = notify_continue(&p->session->notify, call->id);
+    int err;
+
+    read_cause(p); /* before it goes on: afterwards the starter may say something else */
+    err = notify_continue(&p->session->notify, call->id);
 
     if (is_new_one)
         note_program(p, &look);
@@ -408,35 +439,6 @@ int programs_started(struct programs_seen *p, const struct call *call)
 }
 
 /* ---- whose doing it is ---- */
-
-static void take_cause(struct programs_seen *p, const char *line)
-{
-    if (audit_set_cause(p->session->audit, line[0] != '\0' ? line : NULL) < 0)
-        log_warn("the starter named a span that is none");
-}
-
-/** What the starter said meanwhile about the span that caused what happens now: one span id a line,
- * an empty line for none. */
-static void read_cause(struct programs_seen *p)
-{
-    int fd = p->session->config->cause_fd;
-    char text[512];
-    ssize_t got;
-
-    if (fd <= 0)
-        return;
-    while ((got = io_read(fd, text, sizeof(text))) > 0) {
-        for (ssize_t i = 0; i < got; i++) {
-            if (text[i] == '\n') {
-                p->cause_line[p->cause_len] = '\0';
-                take_cause(p, p->cause_line);
-                p->cause_len = 0;
-            } else if (p->cause_len < CAUSE_LINE) {
-                p->cause_line[p->cause_len++] = text[i];
-            }
-        }
-    }
-}
 
 /** Does the process run what its nearest known ancestor runs, because it only forked? */
 static bool is_fork_of_known(struct programs_seen *p, pid_t pid, uint64_t exe_hash)

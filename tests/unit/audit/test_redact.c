@@ -111,6 +111,8 @@ START_TEST(arguments_of_programs_lose_their_secrets)
                "[\"a\",\"--password=[redacted]\",\"b\"]");
     check_json("[\"sh\",\"-c\",\"PGPASSWORD=" CANARY " psql\"]",
                "[\"sh\",\"-c\",\"PGPASSWORD=[redacted] psql\"]");
+    check_json("[\"sh\",\"-c\",\"mysql --password " CANARY " -e x\"]",
+               "[\"sh\",\"-c\",\"mysql --password [redacted] -e x\"]");
     check_json("[\"ls\",\"-l\",\"plain\",\"-u\",\"user\"]",
                "[\"ls\",\"-l\",\"plain\",\"-u\",\"user\"]");
     check_json("[\"--key\",7,[\"--key\",\"" CANARY "\"]]",

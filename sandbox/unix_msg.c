@@ -48,13 +48,13 @@
 
 /** Control data in our memory, with the descriptors that it names in our table. */
 struct rights {
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[CONTROL_MAX];
-    } control;
     size_t len;
     int fds[RIGHTS_MAX]; /* owned */
     unsigned count;
+    union {
+        uint8_t bytes[CONTROL_MAX];
+        size_t align; /* as struct cmsghdr */
+    } control;
 };
 
 static void rights_done(struct rights *r)
@@ -410,17 +410,19 @@ static int give_control(struct session *s, const struct trap *t, struct msghdr *
     return err;
 }
 
+/** msg_controllen and msg_flags, which are neighbours. */
+struct header_tail {
+    uint64_t control_len;
+    int flags;
+};
+
 /** The parts of the agent's struct msghdr that the call fills in. */
 static int write_header(struct session *s, const struct trap *t, const struct unix_message *m,
                         const struct msghdr *in, const struct delivery *d)
 {
     uint32_t name_len = m->is_tcp ? 0 : in->msg_namelen;
     uint32_t shown = name_len < m->name_len ? name_len : m->name_len;
-    /* msg_controllen and msg_flags are neighbours */
-    struct {
-        uint64_t control_len;
-        int flags;
-    } tail = {.control_len = d->len, .flags = d->flags};
+    struct header_tail tail = {.control_len = d->len, .flags = d->flags};
     int err = 0;
 
     static_assert(offsetof(struct msghdr, msg_flags) ==
@@ -435,7 +437,7 @@ static int write_header(struct session *s, const struct trap *t, const struct un
         err = trap_write(s, t, m->control, d->bytes, d->len);
     if (err == 0)
         err = trap_write(s, t, m->header + offsetof(struct msghdr, msg_controllen), &tail,
-                         offsetof(typeof(tail), flags) + sizeof(tail.flags));
+                         offsetof(struct header_tail, flags) + sizeof(tail.flags));
     return err;
 }
 

@@ -77,7 +77,7 @@ static void diag_message(const struct unix_target *target, const struct unix_ins
 {
     unsigned left = len - (unsigned)NLMSG_ALIGN(sizeof(*msg));
     struct rtattr *attr = (struct rtattr *)(void *)((char *)msg + NLMSG_ALIGN(sizeof(*msg)));
-    const struct rtattr *name = NULL;
+    struct rtattr *name = NULL;
     bool is_it = false;
 
     for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {

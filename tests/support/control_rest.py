@@ -396,9 +396,10 @@ for path in ("/api/v1/approvals", "/api/v1/ai/tools"):
 # --- metrics count
 metrics = d.call("GET", "/metrics").body.decode()
 ok('lattice_agents{phase="Revoked"}' in metrics and "lattice_http_failed_total 0" in metrics, "no answer was a 5xx", metrics[-600:])
-if os.access("/usr/bin/promtool", os.X_OK):
+promtool = pathlib.Path(__file__).resolve().parents[2] / "third_party/promtool"
+if os.access(promtool, os.X_OK):
     import subprocess
-    out = subprocess.run(["/usr/bin/promtool", "check", "metrics"], input=metrics, text=True, capture_output=True)
+    out = subprocess.run([promtool, "check", "metrics"], input=metrics, text=True, capture_output=True)
     ok(out.returncode == 0 and out.stderr == "", "promtool finds no fault", out.stderr)
 else:
     print("ok - promtool # SKIP promtool is not installed")

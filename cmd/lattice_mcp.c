@@ -27,6 +27,7 @@
 #define EXIT_FAILED     125
 #define SERVER_ARGS_MAX 256u
 #define SERVER_GRACE_S  20 /* of silence, after the client has gone */
+#define SERVER_TERM_S   5  /* from SIGTERM to SIGKILL */
 #define PATH_CAP        2048u
 
 enum {
@@ -133,6 +134,7 @@ struct program {
     struct loop_watch signals;
     struct loop_timer grace; /* set when the client has gone */
     bool is_alone;           /* the client has gone */
+    bool is_told;            /* the server was told to end */
 };
 
 static int fail(const char *text)
@@ -329,17 +331,19 @@ static void grace_over(void *self, struct mono now)
 {
     struct program *p = self;
 
-    (void)now;
-    log_warn("the server does not end although its client has gone; it is ended");
-    if (p->server_pid > 0)
-        (void)kill(p->server_pid, SIGTERM);
+    if (!p->is_told)
+        log_warn("the server does not end although its client has gone; it is ended");
+    if (p->server_pid > 0) /* its sandbox ends with its supervisor */
+        (void)kill(p->server_pid, p->is_told ? SIGKILL : SIGTERM);
+    p->is_told = true;
+    (void)!loop_timer_set(p->loop, &p->grace, mono_add_ms(now, SERVER_TERM_S * 1000));
 }
 
 static void to_client(void *self, struct bytes line)
 {
     struct program *p = self;
 
-    if (p->is_alone)
+    if (p->is_alone && !p->is_told)
         give_grace(p);
     mcp_stdio_to_client(p->stdio, line);
 }
@@ -416,7 +420,8 @@ static void client_ended(void *self)
     p->is_alone = true;
     p->grace.expired = grace_over;
     p->grace.self = p;
-    give_grace(p);
+    if (!p->is_told)
+        give_grace(p);
 }
 
 static void signal_ready(void *self, uint32_t events)
@@ -428,6 +433,11 @@ static void signal_ready(void *self, uint32_t events)
     while (read(p->signals.fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         if (p->server_pid > 0)
             (void)kill(p->server_pid, (int)info.ssi_signo); /* lattice passes it on and ends */
+    p->is_told = true;
+    p->grace.expired = grace_over;
+    p->grace.self = p;
+    (void)!loop_timer_set(p->loop, &p->grace,
+                          mono_add_ms(mono_now(), (int64_t)SERVER_TERM_S * 1000));
 }
 
 /* ---- the server ---- */

@@ -24,6 +24,7 @@ def serve(how):
         os._exit(3)
     if how == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "hanging"}}), flush=True)
         while True:
             signal.pause()
     if how == "lie":  # answers nobody asked for, no JSON, a request of its own; then the answer, twice
@@ -113,6 +114,7 @@ p.stdout.close()
 end(p, "flood")
 
 p = gateway("hang")
+ok(json.loads(p.stdout.readline())["params"]["data"] == "hanging", "hang: the server runs, and ignores SIGTERM")
 p.stdin.write(b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"other"}}\n')
 p.stdin.flush()
 answer = json.loads(p.stdout.readline())

@@ -82,10 +82,14 @@ wheel("demodep", [])
 write("small.json", json.dumps({"canary": "canary-of-fetch"}))
 write("large", b"".join(hashlib.sha256(str(n).encode()).digest() for n in range(250_000)))
 write("index.html", """<html><body><p id="out">not yet</p><script>
-Promise.all([fetch('/small.json'), fetch('/proxy/small.json'), ...Array.from({length: 4}, (_, n) => fetch('/large?' + n))])
-    .then(all => Promise.all(all.map((r, n) => n < 2 ? r.json() : r.arrayBuffer())))
-    .then(all => { document.getElementById('out').textContent =
-        `${all[0].canary} ${all[1].canary} ${all.slice(2).reduce((sum, b) => sum + b.byteLength, 0)} bytes`; },
-        err => { document.getElementById('out').textContent = String(err); });
+// One after the other: a browser in virtual time waits for ever for requests that queue for a connection.
+(async () => {
+    const first = await (await fetch('/small.json')).json();
+    const second = await (await fetch('/proxy/small.json')).json();
+    let sum = 0;
+    for (let n = 0; n < 4; n++)
+        sum += (await (await fetch('/large?' + n)).arrayBuffer()).byteLength;
+    document.getElementById('out').textContent = `${first.canary} ${second.canary} ${sum} bytes`;
+})().catch(err => { document.getElementById('out').textContent = String(err); });
 </script></body></html>
 """)

@@ -46,6 +46,10 @@ struct answer {
 static const char *title(unsigned status)
 {
     switch (status) {
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
     case 404:
         return "Not found";
     case 405:
@@ -81,6 +85,14 @@ static void refuse(struct answer *a, unsigned status, const char *detail)
 static const char *detail_of(int status)
 {
     switch (status) {
+    case 401:
+        return "this needs the agent's own token: Authorization: Bearer and the text of the file "
+               "that "
+               "LATTICE_TOKEN_FILE names";
+    case 403:
+        return "this token is another agent's; the agent's own is in the file that "
+               "LATTICE_TOKEN_FILE "
+               "names";
     case 404:
         return "from inside a sandbox only POST " DESK_PATH " can be reached";
     case 405:
@@ -160,7 +172,7 @@ static void ask(const struct enroll_server *server, const struct desk_request *r
     buf_done(&body);
 }
 
-static void clerk(int fd, const struct enroll_server *server)
+static void clerk(int fd, const struct enroll_server *server, const struct desk_agent *who)
 {
     struct desk_request *r = calloc(1, sizeof(*r));
     struct answer a = {.status = 503};
@@ -175,6 +187,8 @@ static void clerk(int fd, const struct enroll_server *server)
     status = receive(fd, &input, r);
     if (status < 0)
         return;
+    if (status == 0)
+        status = desk_request_bearer_check(r, who);
     if (status == 0)
         ask(server, r, &a);
     else
@@ -194,14 +208,13 @@ static void clerk(int fd, const struct enroll_server *server)
 
 /** The next connection. Returns its descriptor, -EAGAIN none just now, -EPIPE the gateway is gone.
  */
-static int take_connection(int line)
+static int take_connection(int line, struct desk_agent *ret_who)
 {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    char byte;
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct iovec iov = {.iov_base = ret_who, .iov_len = sizeof(*ret_who)};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = control.bytes,
@@ -218,10 +231,15 @@ static int take_connection(int line)
     if (c == NULL || c->cmsg_type != SCM_RIGHTS)
         return -EAGAIN;
     memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    return fd;
+    if (got == (ssize_t)sizeof(*ret_who) && ret_who->ns[ENROLL_NAME_MAX] == '\0' &&
+        ret_who->name[ENROLL_NAME_MAX] == '\0')
+        return fd;
+    (void)close(fd);
+    return -EAGAIN;
 }
 
-static void start_clerk(int line, int fd, const struct enroll_server *server, int *clerks)
+static void start_clerk(int line, int fd, const struct enroll_server *server,
+                        const struct desk_agent *who, int *clerks)
 {
     pid_t desk = getpid();
     pid_t pid = *clerks < CLERKS_MAX ? fork() : -1;
@@ -231,7 +249,7 @@ static void start_clerk(int line, int fd, const struct enroll_server *server, in
         (void)alarm(CLERK_S);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == desk &&
             process_jail(NULL, NULL) == 0)
-            clerk(fd, server);
+            clerk(fd, server, who);
         _exit(0);
     }
     if (pid > 0)
@@ -259,17 +277,18 @@ static int run(int line, void *self)
     warm_up(server);
     for (;;) {
         struct pollfd p = {.fd = line, .events = POLLIN};
+        struct desk_agent who;
         int fd;
 
         while (clerks > 0 && waitpid(-1, NULL, WNOHANG) > 0)
             clerks--;
         if (poll(&p, 1, clerks > 0 ? REAP_MS : -1) < 1)
             continue;
-        fd = take_connection(line);
+        fd = take_connection(line, &who);
         if (fd == -EPIPE)
             return 0;
         if (fd >= 0)
-            start_clerk(line, fd, server, &clerks);
+            start_clerk(line, fd, server, &who, &clerks);
     }
 }
 
@@ -281,14 +300,14 @@ int enroll_desk_start(const struct enroll_server *server, struct enroll **ret, s
     return process_start("lattice-desk", run, (void *)(uintptr_t)server, ret, why);
 }
 
-int enroll_desk_open(struct enroll *e)
+int enroll_desk_open(struct enroll *e, const char *ns, const char *name)
 {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = {0};
-    char byte = 'c';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct desk_agent who = {0};
+    struct iovec iov = {.iov_base = &who, .iov_len = sizeof(who)};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = control.bytes,
@@ -297,6 +316,8 @@ int enroll_desk_open(struct enroll *e)
     int ends[2];
     int err = 0;
 
+    (void)snprintf(who.ns, sizeof(who.ns), "%s", ns);
+    (void)snprintf(who.name, sizeof(who.name), "%s", name);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     c->cmsg_level = SOL_SOCKET;

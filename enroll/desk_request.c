@@ -9,6 +9,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/json.h"
+
 struct head {
     struct desk_request *to;
     bool has_length, has_bearer, has_key, has_type;
@@ -186,4 +190,26 @@ int desk_request_parse(struct bytes input, struct desk_request *ret)
         return 400; /* one request a connection */
     ret->body = rest;
     return 0;
+}
+
+int desk_request_bearer_check(const struct desk_request *r, const struct desk_agent *who)
+{
+    const struct json_limits limits = {.bytes = DESK_VALUE_CAP, .depth = 4};
+    const char *payload = strchr(r->bearer, '.');
+    const char *end = payload != NULL ? strchr(payload + 1, '.') : NULL;
+    struct json_doc *doc = NULL;
+    struct buf text;
+    int status = 401;
+
+    buf_init(&text, DESK_VALUE_CAP);
+    if (end != NULL &&
+        base64url_read(bytes_of(payload + 1, (size_t)(end - payload - 1)), &text) == 0 &&
+        json_parse(buf_bytes(&text), &limits, &doc, /*why=*/NULL) == 0)
+        status = json_is_str(json_get(json_root(doc), "agent_id"), who->name) &&
+                         json_is_str(json_get(json_root(doc), "namespace"), who->ns)
+                     ? 0
+                     : 403;
+    json_free(doc);
+    buf_done(&text);
+    return status;
 }

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "enroll/enroll.h"
 
 #define DESK_PATH      "/api/v1/agent-isolation/delegate"
 #define DESK_HEAD_MAX  16384u
@@ -23,6 +24,20 @@ struct desk_request {
     struct bytes body;           /* borrowed from the input */
     bool expects_continue;       /* RFC 9110 10.1.1; also set while the body is not there yet */
 };
+
+/** Who asks, as the gateway knows from the tunnel. */
+struct desk_agent {
+    char ns[ENROLL_NAME_MAX + 1];
+    char name[ENROLL_NAME_MAX + 1];
+};
+
+/**
+ * desk_request_bearer_check() - Is the token this agent's? Its signature is latticed's to check;
+ * here only the claims "agent_id" and "namespace" are compared (RFC 7519 section 4.3, private
+ * claims). Returns 0, or the status of the refusal: 401 no token, or none that can be read; 403
+ * another's.
+ */
+int desk_request_bearer_check(const struct desk_request *r, const struct desk_agent *who) MUST_USE;
 
 /**
  * desk_request_parse() - Read a request from all that has come so far.

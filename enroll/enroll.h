@@ -147,8 +147,10 @@ int enroll_announce(struct enroll *e, const uint8_t public_key[static 32],
  * fit. */
 int enroll_desk_start(const struct enroll_server *server, struct enroll **ret,
                       struct why *why) MUST_USE;
-/** enroll_desk_open() - A new connection to the desk: a non-blocking stream socket. -errno. */
-int enroll_desk_open(struct enroll *e) MUST_USE;
+/** enroll_desk_open() - A new connection to the desk, for the agent @name of namespace @ns, whose
+ * tunnel it came through: nobody else's token is taken there. A non-blocking stream socket; -errno.
+ */
+int enroll_desk_open(struct enroll *e, const char *ns, const char *name) MUST_USE;
 
 /** enroll_pid() - The follower's process. */
 int enroll_pid(const struct enroll *e);

@@ -145,7 +145,7 @@ static void open_desk(struct conn *c)
     }
     c->peer->desks++;
     c->is_desk = true;
-    c->watch.fd = enroll_desk_open(g->desk);
+    c->watch.fd = enroll_desk_open(g->desk, c->peer->ns, c->peer->name);
     if (c->watch.fd < 0)
         conn_refuse(c, c->watch.fd);
     else

@@ -115,6 +115,27 @@ kid = world.sandbox("child", "sh", "-c", f"curl -sS -m 10 {world.web.url('small'
 ok(kid.wait() == 0 and "canary" in kid.said, "the child enrols and reaches what it may", kid.said + kid.complained)
 ok("end=7" in kid.said, "… and not what it asked for too much", kid.said)
 
+# Each agent in its own name only: the tunnel says who asks, whatever token it holds.
+SWAP = r"""
+import json, os, sys, urllib.error, urllib.request
+def ask(token, name):
+    request = urllib.request.Request(os.environ["LATTICE_SERVER_URL"] + "/api/v1/agent-isolation/delegate",
+                                     json.dumps({"agentName": name}).encode(),
+                                     {"Authorization": "Bearer " + token, "Content-Type": "application/json"})
+    try:
+        return urllib.request.urlopen(request, timeout=15).status
+    except urllib.error.HTTPError as e:
+        return f"{e.code} {json.load(e)['detail']}"
+print("other", ask(sys.argv[1], "by-another"), flush=True)
+print("own", ask(open(os.environ["LATTICE_TOKEN_FILE"]).read().strip(), "by-itself"), flush=True)
+"""
+parents = json.loads(file.read_text())["jwt"]
+swap = world.sandbox("child", "/usr/bin/python3", "-c", SWAP, parents, label="swap")
+ok(swap.wait() == 0 and "other 403 this token is another agent's" in swap.said, "a child with its parent's token is refused at the desk", swap.said + swap.complained)
+ok("own 201" in swap.said, "… with its own it delegates", swap.said)
+again = world.sandbox("parent", "/usr/bin/python3", "-c", SWAP, parents, label="unswapped")
+ok(again.wait() == 0 and "other 201" in again.said, "… and the parent itself with that very token", again.said + again.complained)
+
 cli = world.sandbox("parent", LATTICE, "delegate", "--tool", "read", "--json", "by-command", label="cli")
 ok(cli.wait() == 0 and "lt-delegate-" in cli.said, "lattice delegate works inside as it is", cli.said + cli.complained)
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "enroll/desk_request.h"
 #include "tests/support/suite.h"
@@ -113,7 +114,51 @@ START_TEST(request_endless_head_is_refused)
 }
 END_TEST
 
+static const struct {
+    const char *payload; /* of the token */
+    int status;
+} bearers[] = {
+    {"{\"agent_id\":\"kid\",\"namespace\":\"team\"}", 0},
+    {"{\"namespace\":\"team\",\"agent_id\":\"kid\",\"exp\":1}", 0},
+    {"{\"agent_id\":\"parent\",\"namespace\":\"team\"}", 403},
+    {"{\"agent_id\":\"kid\",\"namespace\":\"other\"}", 403},
+    {"{\"agent_id\":\"KID\",\"namespace\":\"team\"}", 403},
+    {"{\"namespace\":\"team\"}", 403},
+    {"{\"agent_id\":[\"kid\"],\"namespace\":\"team\"}", 403},
+    {"{\"agent_id\":\"parent\",\"agent_id\":\"kid\",\"namespace\":\"team\"}", 401},
+    {"no JSON", 401},
+};
+
+START_TEST(bearer_of_another_agent_is_refused)
+{
+    const struct desk_agent who = {.ns = "team", .name = "kid"};
+    struct buf token;
+
+    buf_init(&token, 1024);
+    buf_add_str(&token, "e30.");
+    base64url_write(bytes_of_str(bearers[_i].payload), &token);
+    buf_add_str(&token, ".c2ln");
+    (void)snprintf(request.bearer, sizeof(request.bearer), "%s", buf_text(&token));
+    ck_assert_int_eq(desk_request_bearer_check(&request, &who), bearers[_i].status);
+    buf_done(&token);
+}
+END_TEST
+
+START_TEST(bearer_that_is_no_token_is_refused)
+{
+    static const char *const texts[] = {"", "a", "a.b", "a.=.c", "..", "a.b!.c"};
+    const struct desk_agent who = {.ns = "team", .name = "kid"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(texts); i++) {
+        (void)snprintf(request.bearer, sizeof(request.bearer), "%s", texts[i]);
+        ck_assert_int_eq(desk_request_bearer_check(&request, &who), 401);
+    }
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_ROWS(bearer_of_another_agent_is_refused, ARRAY_COUNT(bearers)),
+    SUITE_TEST(bearer_that_is_no_token_is_refused),
     SUITE_ROWS(request_follows_the_table, ARRAY_COUNT(rows)),
     SUITE_TEST(request_whole_gives_its_values),
     SUITE_TEST(request_that_expects_continue_says_so),

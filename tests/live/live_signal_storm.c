@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A storm of exactly 5 000 signals over 3 000 connections. The victim is in turn the client and the
+ * server of a peer; a sender follows its steps and strikes between and within its calls. The
+ * signals are numbered and queued, so that one lost or delivered twice is seen; so are the
+ * connections and what they carry. Natively first: the control.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/inside.h"
+#include "tests/support/suite.h"
+
+#define CYCLES  (3000 / inside_slowness())
+#define SIGNALS (5000 / inside_slowness())
+#define STEPS   (CYCLES / 2 * 7) /* calls: four as the client, three as the server */
+#define LAG_MAX 16u              /* signals that the victim may be ahead of the sender */
+
+enum step { STEP_SOCKET, STEP_CONNECT, STEP_ACCEPT, STEP_RECV, STEP_SEND, STEP_COUNT };
+
+/** Shared by victim, peer and sender. */
+struct shared {
+    atomic_uint steps; /* calls that the victim has begun */
+};
+
+static struct shared *shared;
+static atomic_uint received; /* signals */
+static atomic_uint out_of_turn;
+static unsigned interrupted[STEP_COUNT]; /* calls that said EINTR */
+
+static void on_signal(int n, siginfo_t *info, void *context)
+{
+    (void)n;
+    (void)context;
+    if (info->si_value.sival_int != (int)received)
+        out_of_turn++;
+    received++;
+}
+
+static bool again(enum step step, long result)
+{
+    if (result >= 0 || errno != EINTR)
+        return false;
+    interrupted[step]++;
+    return true;
+}
+
+/** Begin one call: the sender sees it. */
+static void begin(void)
+{
+    shared->steps++;
+}
+
+/** A message of four bytes, out and in; the peer does the same without being disturbed. */
+static int put_number(int fd, uint32_t number)
+{
+    ssize_t n;
+
+    begin();
+    do
+        n = send(fd, &number, sizeof(number), MSG_NOSIGNAL);
+    while (again(STEP_SEND, n));
+    EXPECT(n == sizeof(number));
+    return 0;
+}
+
+static int get_number(int fd, uint32_t expected)
+{
+    uint32_t number = 0;
+    ssize_t n;
+
+    begin();
+    do
+        n = recv(fd, &number, sizeof(number), MSG_WAITALL);
+    while (again(STEP_RECV, n));
+    EXPECT(n == sizeof(number));
+    EXPECT(number == expected);
+    return 0;
+}
+
+static int be_client(const struct sockaddr_in *to, uint32_t number)
+{
+    int fd, r;
+
+    begin();
+    do
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (again(STEP_SOCKET, fd));
+    EXPECT(fd >= 0);
+    begin();
+    r = connect(fd, (const struct sockaddr *)to, sizeof(*to));
+    while (again(STEP_CONNECT, r)) { /* it goes on meanwhile, or has not begun */
+        r = connect(fd, (const struct sockaddr *)to, sizeof(*to));
+        if (r < 0 && errno == EISCONN)
+            r = 0;
+    }
+    EXPECT(r == 0);
+    EXPECT(put_number(fd, number) == 0);
+    EXPECT(get_number(fd, ~number) == 0);
+    (void)close(fd);
+    return 0;
+}
+
+static int be_server(int listener, uint32_t number)
+{
+    int fd;
+
+    begin();
+    do
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    while (again(STEP_ACCEPT, fd));
+    EXPECT(fd >= 0);
+    EXPECT(get_number(fd, number) == 0);
+    EXPECT(put_number(fd, ~number) == 0);
+    (void)close(fd);
+    return 0;
+}
+
+static int listen_on(struct sockaddr_in *ret)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof(*ret);
+
+    *ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (fd < 0 || bind(fd, (struct sockaddr *)ret, sizeof(*ret)) < 0 || listen(fd, 16) < 0 ||
+        getsockname(fd, (struct sockaddr *)ret, &len) < 0)
+        return -1;
+    return fd;
+}
+
+static bool is_idle(int listener)
+{
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+
+    return poll(&p, 1, 0) == 0;
+}
+
+/** The peer: server in even cycles, client in odd ones. */
+static int peer(int listener, const struct sockaddr_in *victim)
+{
+    unsigned before = suite_open_fds();
+
+    for (uint32_t i = 0; i < CYCLES; i++)
+        EXPECT((i % 2 == 0 ? be_server(listener, i) : be_client(victim, i)) == 0);
+    EXPECT(is_idle(listener)); /* no connection was made twice */
+    EXPECT(suite_open_fds() == before);
+    return 0;
+}
+
+/** The sender: signal k is sent when the victim has come to its share of all steps. */
+static int send_signals(pid_t victim)
+{
+    for (unsigned k = 0; k < SIGNALS; k++) {
+        union sigval number = {.sival_int = (int)k};
+
+        while (shared->steps < k * STEPS / SIGNALS)
+            (void)sched_yield();
+        while (sigqueue(victim, SIGRTMIN, number) < 0) {
+            EXPECT(errno == EAGAIN); /* too many are pending */
+            (void)sched_yield();
+        }
+    }
+    return 0;
+}
+
+static int suffer(int listener, const struct sockaddr_in *to)
+{
+    unsigned before = suite_open_fds();
+
+    for (uint32_t i = 0; i < CYCLES; i++) {
+        while (received + LAG_MAX < i * SIGNALS / CYCLES)
+            (void)sched_yield();
+        EXPECT((i % 2 == 0 ? be_client(to, i) : be_server(listener, i)) == 0);
+    }
+    while (received < SIGNALS) /* those still under way */
+        (void)sched_yield();
+    EXPECT(suite_open_fds() == before);
+    EXPECT(is_idle(listener));
+    return 0;
+}
+
+/** The peer does the same calls, undisturbed, and must not count as the victim. */
+static pid_t start(int (*run)(int, const struct sockaddr_in *), int listener,
+                   const struct sockaddr_in *to)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        static struct shared own;
+
+        shared = &own;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(run(listener, to));
+    }
+    return pid;
+}
+
+static pid_t start_sender(pid_t victim)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(send_signals(victim));
+    }
+    return pid;
+}
+
+static bool ended_well(pid_t pid)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return false;
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/** @sum_min: so many calls must say EINTR when they do not restart. */
+static int storm(bool is_restarting, unsigned sum_min)
+{
+    struct sigaction action = {.sa_sigaction = on_signal,
+                               .sa_flags = SA_SIGINFO | (is_restarting ? SA_RESTART : 0)};
+    struct sockaddr_in mine, theirs;
+    int listener = listen_on(&mine), other = listen_on(&theirs);
+    unsigned sum = 0;
+    pid_t pid, sender;
+
+    EXPECT(listener >= 0 && other >= 0);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT(shared != MAP_FAILED);
+    pid = start(peer, other, &mine);
+    EXPECT(pid > 0);
+    EXPECT(sigaction(SIGRTMIN, &action, NULL) == 0);
+    sender = start_sender(getpid());
+    EXPECT(sender > 0);
+    EXPECT(suffer(listener, &theirs) == 0);
+    EXPECT(ended_well(pid));
+    EXPECT(ended_well(sender));
+    EXPECT(received == SIGNALS);
+    EXPECT(out_of_turn == 0);
+    for (unsigned i = 0; i < STEP_COUNT; i++)
+        sum += interrupted[i];
+    printf("%u signals over %u connections; EINTR: socket %u, connect %u, accept %u, recv %u, "
+           "send %u\n",
+           (unsigned)received, CYCLES, interrupted[STEP_SOCKET], interrupted[STEP_CONNECT],
+           interrupted[STEP_ACCEPT], interrupted[STEP_RECV], interrupted[STEP_SEND]);
+    (void)fflush(stdout);
+    EXPECT(is_restarting ? sum == 0 : sum >= sum_min);
+    return 0;
+}
+
+static const char *const rows[] = {"interrupting", "restarting"};
+
+START_TEST(native_control)
+{
+    /* On a busy machine no call of the kernel's may take long enough to be struck. */
+    ck_assert_int_eq(storm(_i == 1, 0), 0);
+}
+END_TEST
+
+START_TEST(inside_nothing_is_lost_or_done_twice)
+{
+    struct inside in;
+
+    inside_start(&in, rows[_i]);
+    ck_assert_int_eq(inside_end(&in), 0);
+}
+END_TEST
+
+static const struct suite_test tests[] = {
+    {.name = "native_control", .test = &native_control, .rows = 2, .limit_s = 100},
+    {.name = "inside_nothing_is_lost_or_done_twice",
+     .test = &inside_nothing_is_lost_or_done_twice,
+     .rows = 2,
+     .limit_s = 100},
+};
+
+int main(void)
+{
+    const char *inner = getenv("LATTICE_INNER");
+
+    if (inner != NULL)
+        return storm(strcmp(inner, rows[1]) == 0, SIGNALS / 500);
+    return suite_run("signal_storm", tests, (unsigned)ARRAY_COUNT(tests));
+}

@@ -23,6 +23,7 @@
 #include "sandbox/session.h"
 #include "tests/support/suite.h"
 
+#define PIECES    100
 #define SWEEP_MAX 2000 /* more allocations than a run makes */
 
 /** Shared by all processes of one run. */
@@ -193,14 +194,37 @@ static int connect_to(const char *name)
     return 0;
 }
 
+/** A message of so many pieces that the supervisor needs memory for them: it comes back whole, or
+ * the call says that there is no memory. */
+static bool send_pieces(int fd, const struct sockaddr_in *to)
+{
+    char bytes[PIECES], back[PIECES + 1];
+    struct iovec iov[PIECES];
+    struct msghdr msg = {.msg_name = (void *)(uintptr_t)to,
+                         .msg_namelen = sizeof(*to),
+                         .msg_iov = iov,
+                         .msg_iovlen = PIECES};
+
+    for (unsigned i = 0; i < PIECES; i++) {
+        bytes[i] = (char)i;
+        iov[i] = (struct iovec){.iov_base = &bytes[i], .iov_len = 1};
+    }
+    if (sendmsg(fd, &msg, 0) != PIECES)
+        return errno == ENOMEM;
+    return recv(fd, back, sizeof(back), 0) == PIECES && memcmp(bytes, back, PIECES) == 0;
+}
+
 /** What the agent does: try what is allowed, what is not, and what needs no rule. Its status says
- * how far the forbidden one came: 0 refused, 1 reached. */
+ * what went wrong: 0 nothing, 1 the forbidden was reached, 2 a message was not whole. */
 static int inner(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
     int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    (void)bind(udp, (struct sockaddr *)&at, sizeof(at));
+    if (udp >= 0 && bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+        getsockname(udp, (struct sockaddr *)&at, &len) == 0 && !send_pieces(udp, &at))
+        return 2;
     (void)connect_to("ALLOWED");
     if (connect_to("DENIED") == 0)
         return 1;
@@ -296,7 +320,8 @@ START_TEST(sandbox_fails_at_every_allocation)
         ck_assert_uint_eq(drain(&denied), 0);
         ck_assert_msg(outcome->status == 0 || outcome->has_why || outcome->status > 1,
                       "allocation %ld: status %d", n, outcome->status);
-        ck_assert_int_ne(outcome->status, 1); /* the agent says that it reached it */
+        ck_assert_int_ne(outcome->status, 1); /* the agent's words, see inner() */
+        ck_assert_int_ne(outcome->status, 2);
         ck_assert_msg(outcome->kept_bytes <= kept_bytes, "allocation %ld: %zu bytes are left", n,
                       outcome->kept_bytes);
         ck_assert_msg(outcome->kept_fds <= kept_fds, "allocation %ld: %u descriptors are left", n,

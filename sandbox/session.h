@@ -22,6 +22,7 @@
 #include "sandbox/notify.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sys_unix.h"
+#include "sandbox/unix_creds.h"
 #include "sandbox/vsock.h"
 
 /** Let the kernel run the call: only where nothing pointed to was judged (dispatch.c lists where).
@@ -63,6 +64,7 @@ struct session {
     struct unix_diag diag;
     int agent_diag_fd; /* borrowed: sees the agent's network namespace; -1: it is ours */
     struct unix_inside unix_inside;
+    struct unix_senders unix_senders;
     struct unix_kept unix_kept[UNIX_KEPT_MAX];
     unsigned unix_kept_next; /* makes room when all are in use */
     struct rng rng;

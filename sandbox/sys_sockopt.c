@@ -168,8 +168,11 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
     int64_t result;
     int err;
 
-    if (t->sock == NULL)
+    if (t->sock == NULL) {
+        if (level == SOL_SOCKET && name == SO_PASSCRED)
+            s->unix_senders.is_wanted = true; /* from now on it matters who sends */
         return CALL_CONTINUE;
+    }
     if ((int)t->call.arg[4] < 0)
         return -EINVAL;
     if ((level == SOL_SOCKET || (level == IPPROTO_TCP && t->sock->kind == VSOCK_TCP)) &&

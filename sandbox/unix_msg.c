@@ -13,7 +13,8 @@
  * which is the same to the receiver as long as the agent's has no name to answer to; and a message
  * without a name is continued (docs/threat-model.md says what that leaves open).
  *
- * DEVIATES: SCM_CREDENTIALS show the supervisor's process number. MSG_WAITALL is sure to fill up to
+ * DEVIATES: SCM_CREDENTIALS of a message with a name, or to a socket outside, show the supervisor's
+ * process number; of others see unix_creds.h. MSG_WAITALL is sure to fill up to
  * 64 KiB only. A blocking send of more than MESSAGE_MAX bytes on a stream is cut to that.
  */
 #include <assert.h>
@@ -285,6 +286,8 @@ int64_t unix_send(struct session *s, const struct trap *t, const struct unix_mes
         n = control_read(s, t, m, &r);
     if (n == 0) /* after the judgement, which uses the scratch buffer */
         n = send_copy(s, t, m, has_name ? &target : NULL, &r);
+    if (n >= 0 && !has_name && !m->is_tcp)
+        unix_creds_sent(s, t);
     rights_done(&r);
     own_close(&target.file);
     return n;
@@ -396,6 +399,19 @@ static int give_rights(struct session *s, const struct trap *t, const struct cms
     return 0;
 }
 
+/** What we sent in an agent's place is the agent's. */
+static void give_credentials(struct session *s, const struct trap *t, const struct cmsghdr *c,
+                             struct delivery *d)
+{
+    struct ucred who;
+    pid_t sender = unix_creds_sender(s, t);
+
+    memcpy(&who, CMSG_DATA(c), sizeof(who));
+    if (who.pid == getpid() && sender > 0)
+        who.pid = sender;
+    put_control(d, SCM_CREDENTIALS, SOL_SOCKET, &who, sizeof(who));
+}
+
 static int give_control(struct session *s, const struct trap *t, struct msghdr *in, bool cloexec,
                         struct delivery *d)
 {
@@ -404,6 +420,8 @@ static int give_control(struct session *s, const struct trap *t, struct msghdr *
     for (struct cmsghdr *c = CMSG_FIRSTHDR(in); c != NULL && err == 0; c = CMSG_NXTHDR(in, c)) {
         if (carries_fds(c))
             err = give_rights(s, t, c, cloexec, d);
+        else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+            give_credentials(s, t, c, d);
         else
             put_control(d, c->cmsg_type, c->cmsg_level, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
     }

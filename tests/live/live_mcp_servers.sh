@@ -46,10 +46,16 @@ sandbox --mcp "$live_dir/mcp.json" --allow-tool echo --allow-tool wipe -- /usr/b
 contains "the hidden tool works once it is allowed" '"id": 3, "result": .*wiped' "$live_dir/out"
 
 # A shell of the agent's sees the socket, and the gateway behind it judges what comes.
-printf '%s\n' 'import socket, sys, glob' 's = socket.socket(socket.AF_UNIX)' 's.connect(glob.glob(sys.argv[1])[0])' \
-    's.sendall(b"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"name\":\"wipe\"}}\n")' \
-    'print(s.recv(4096).decode())' >"$live_dir/raw.py" && chmod 644 "$live_dir/raw.py"
-sandbox --mcp "$live_dir/mcp.json" --allow-tool echo -- /usr/bin/python3 "$live_dir/raw.py" "$live_dir/tmp/lattice-mcp.*/tools.sock" >"$live_dir/out" 2>&1
+cat >"$live_dir/raw.py" <<'EOF'
+import json, os, socket
+server = json.load(open(os.environ["LATTICE_MCP_CONFIG"]))["mcpServers"]["tools"]
+s = socket.socket(socket.AF_UNIX)
+s.connect(server["args"][1])
+s.sendall(b'{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"wipe"}}\n')
+print(s.recv(4096).decode())
+EOF
+chmod 644 "$live_dir/raw.py"
+sandbox --mcp "$live_dir/mcp.json" --allow-tool echo -- /usr/bin/python3 "$live_dir/raw.py" >"$live_dir/out" 2>&1
 contains "a raw connection to the socket meets the gateway" '"id":9,"error":\{"code":-32602' "$live_dir/out"
 
 printf '{"mcpServers": {\n "a b": {"command": "x"}}}' >"$live_dir/bad.json" && chmod 644 "$live_dir/bad.json"

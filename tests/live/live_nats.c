@@ -441,7 +441,8 @@ START_TEST(killed_auditors_leave_a_chain_that_verifies_and_a_stream_that_is_comp
         count = (seed >> 16) % 60;
         for (unsigned n = 0; n < count; n++)
             (void)!audit_emit(a, &flow);
-        (void)poll(NULL, 0, (int)(count % 16)); /* the moment of the kill, not a wait for anything */
+        (void)poll(NULL, 0,
+                   (int)(count % 16)); /* the moment of the kill, not a wait for anything */
         ck_assert_int_eq(kill(-audit_pid(a), SIGKILL), 0);
         ck_assert_int_eq(audit_stop(a), -EIO);
     }

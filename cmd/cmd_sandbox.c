@@ -56,6 +56,8 @@ enum {
     OPT_NATS_CREDS,
     OPT_NATS_CA,
     OPT_NATS_WORKSPACE,
+    OPT_ENV,
+    OPT_CLEAR_ENV,
     OPT_ISOLATE,
     OPT_LOOPBACK,
     OPT_VERBOSE,
@@ -107,6 +109,14 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
     [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
     [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
+    [OPT_ENV] = {"env", "NAME[=VALUE]",
+                 "Set a variable, or pass one as it is although it leads to a daemon (display,\n"
+                 "agents, buses) that no rule opens; repeatable. A secret is better named than\n"
+                 "written: command lines can be read."},
+    [OPT_CLEAR_ENV] =
+        {"clear-env", NULL,
+         "Of the environment pass only HOME, PATH, TERM, the locale, user, shell and\n"
+         "TMPDIR, and what --env names."},
     [OPT_ISOLATE] = {"isolate", "HOW",
                      "Namespaces as further walls: none (default), auto (where the host grants\n"
                      "them), full (or do not start)."},
@@ -148,6 +158,9 @@ struct request {
     int cause_fd; /* 0: none */
     struct nats_options nats;
     enum sandbox_isolation isolation;
+    const char *env[SANDBOX_ENV_MAX];
+    unsigned env_count;
+    bool clears_env;
     bool relays_loopback;
     bool is_direct;
     bool is_offline;
@@ -289,6 +302,18 @@ static int allow_tool(struct request *r, const char *value)
                : 0;
 }
 
+static int take_env(struct request *r, const char *value)
+{
+    struct why why;
+
+    if (sandbox_env_check(value, &why) < 0)
+        return cli_usage_error(&command, "--env %s", why.text);
+    if (r->env_count == ARRAY_COUNT(r->env))
+        return cli_usage_error(&command, "--env: more than %u variables", SANDBOX_ENV_MAX);
+    r->env[r->env_count++] = value;
+    return 0;
+}
+
 /** Take one option. Returns 0, or the exit status of a usage error. */
 static int take_option(struct request *r, int option, const char *value)
 {
@@ -343,6 +368,11 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_NATS_CA:
     case OPT_NATS_WORKSPACE:
         return take_audit_option(r, option, value);
+    case OPT_ENV:
+        return take_env(r, value);
+    case OPT_CLEAR_ENV:
+        r->clears_env = true;
+        return 0;
     case OPT_ISOLATE:
         return take_isolation(r, value);
     case OPT_LOOPBACK:
@@ -705,6 +735,7 @@ static int run(struct request *r)
         struct sandbox_config config = {
             .name = r->name,
             .isolation = r->isolation,
+            .environment = {.named = r->env, .count = r->env_count, .is_cleared = r->clears_env},
             .relays_loopback = r->relays_loopback,
             .argv = r->argv,
             .network = r->wg_path != NULL ? NETSTACK_TUNNEL
@@ -737,6 +768,7 @@ static int start(int argc, char **argv)
     static struct request r; /* large, and one command is all that a process runs */
     int status;
 
+    (void)unsetenv("LATTICE_TOKEN_FILE"); /* an agent gets its own, or none */
     if (policy_new(POLICY_ENFORCE, &r.policy) < 0) {
         log_error("out of memory");
         return SANDBOX_EXIT_FAILED;

@@ -22,6 +22,7 @@
 #include "base/selfjail.h"
 #include "base/wipe.h"
 #include "sandbox/dispatch.h"
+#include "sandbox/environment.h"
 #include "sandbox/followed.h"
 #include "sandbox/judge.h"
 #include "sandbox/programs.h"
@@ -371,21 +372,37 @@ static int choose_isolation(const struct sandbox_config *c, enum sandbox_isolati
     return 0;
 }
 
+static int make_environment(const struct sandbox_config *c, struct environment *ret,
+                            struct why *why)
+{
+    int err = environment_make(environ, &c->environment, c->policy, ret, why);
+
+    if (err == 0 && ret->withheld[0] != '\0')
+        log_info(
+            "variables that lead to daemons without a rule are not given; --env NAME gives one",
+            F_STR("variables", ret->withheld));
+    return err;
+}
+
 static int start_agent(struct run *r)
 {
     struct session *s = &r->session;
+    struct environment environment = {0};
     struct spawn_config config = {
         .argv = s->config->argv,
-        .envp = environ,
         .signal_mask = &r->old_mask,
         .spare_pid = audit_pid(s->audit),
         .guarded_pid = s->config->enroll != NULL ? enroll_pid(s->config->enroll) : 0,
         .view = view_of(s->config),
     };
-    int err = choose_isolation(s->config, &config.isolation, r->why);
+    int err = make_environment(s->config, &environment, r->why);
 
     if (err == 0)
+        err = choose_isolation(s->config, &config.isolation, r->why);
+    config.envp = environment.vars;
+    if (err == 0)
         err = spawn_agent(&config, &r->agent, r->why);
+    environment_done(&environment); /* the agent was forked with it */
     if (err < 0)
         return err;
     s->agent_diag_fd = r->agent.diag_fd;

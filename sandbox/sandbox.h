@@ -27,10 +27,21 @@ enum sandbox_isolation {
     SANDBOX_ISOLATE_FULL, /* or do not start */
 };
 
+#define SANDBOX_ENV_MAX 256u /* variables that one start names */
+
+/** The agent's environment: the caller's, less lattice's own secrets and what leads to daemons of
+ * the host that no rule opens. */
+struct sandbox_environment {
+    const char *const *named; /* NAME (as the caller has it, whatever it is) or NAME=VALUE */
+    unsigned count;
+    bool is_cleared; /* of the rest, only HOME, PATH, TERM, locale, user, shell, TMPDIR */
+};
+
 struct sandbox_config {
     const char *name;
     enum sandbox_isolation isolation;
     char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+    struct sandbox_environment environment;
     enum netstack_mode network;
     const struct wg_conf *wg;   /* NETSTACK_TUNNEL */
     struct policy *policy;      /* borrowed; an enrolled sandbox's is replaced as latticed says */
@@ -62,6 +73,10 @@ int sandbox_identity_policy(const struct enroll_identity *id, const struct polic
 /** sandbox_follow_links() - For each `unix:` rule of @p whose directory is reached through links,
  * add the rule with the directory's real name. To be called before the agent can change a link. */
 int sandbox_follow_links(struct policy *p) MUST_USE;
+
+/** sandbox_env_check() - May @text stand in sandbox_environment.named? Errors: -EINVAL no name;
+ * -EPERM one of lattice's own secrets. */
+int sandbox_env_check(const char *text, struct why *why) MUST_USE;
 
 /**
  * sandbox_run() - Start the agent, supervise it until its first process ends, end what it left.

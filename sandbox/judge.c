@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "sandbox/knocks.h"
 #include "sandbox/programs.h"
 
 struct refusal {
@@ -20,6 +21,7 @@ struct refusal {
 
 struct refusals {
     struct session *session;
+    struct knocks *knocks;
     struct loop_timer timer;
     struct refusal entries[REFUSALS_MAX];
     uint64_t others; /* refusals that found no entry, since the last line */
@@ -45,28 +47,6 @@ static void on_timer(void *self, struct mono now)
 
     (void)now;
     say_counts(r);
-}
-
-int refusals_new(struct session *s, struct refusals **ret)
-{
-    struct refusals *r = calloc(1, sizeof(*r));
-
-    if (r == NULL)
-        return -ENOMEM;
-    r->session = s;
-    r->timer.expired = on_timer;
-    r->timer.self = r;
-    *ret = r;
-    return 0;
-}
-
-void refusals_free(struct refusals *r)
-{
-    if (r == NULL)
-        return;
-    loop_timer_clear(r->session->loop, &r->timer);
-    say_counts(r);
-    free(r);
 }
 
 /** FNV-1a, to tell refusals apart; an accidental equal only merges two counts. */
@@ -177,29 +157,47 @@ static void say_refusal(struct session *s, const struct flow_info *info,
         policy_proto_name(req->proto), what, answer, option);
 }
 
-static int record_decision(struct session *s, const struct flow_info *info, const char *protocol,
-                           const struct endpoint *dst, const struct policy_answer *answer,
-                           const char *name)
+/** A record of the decision that @info keeps the reasons of. */
+static int record(struct session *s, const struct flow_info *info, enum verdict verdict,
+                  const char *protocol, const struct endpoint *dst, const char *name,
+                  const char *detail)
 {
     struct audit_record r = {
         .kind = AUDIT_DECISION,
         .wall_ns = wall_now_ns(),
-        .verdict = answer->verdict == VERDICT_ALLOW ? "allow" : "drop",
-        .would_deny = answer->would_deny,
+        .verdict = verdict == VERDICT_ALLOW ? "allow" : "drop",
+        .would_deny = info->would_deny,
         .mode = policy_mode_name(policy_get_mode(s->config->policy)),
         .direction = "egress",
         .protocol = protocol,
         .dst = *dst,
         .name = name[0] != '\0' ? name : NULL,
-        .rule = answer->rule[0] != '\0' ? answer->rule : NULL,
-        .reason = policy_reason_name(answer->reason),
+        .rule = info->rule[0] != '\0' ? info->rule : NULL,
+        .reason = policy_reason_name(info->reason),
         .parent_span_id = info->span[0] != '\0' ? info->span : NULL,
         .pid = info->pid,
         .exe = info->exe,
         .duration_ns = -1,
+        .detail = detail,
     };
 
     return audit_emit(s->audit, &r);
+}
+
+static void keep_answer(struct flow_info *info, const struct policy_answer *answer)
+{
+    memcpy(info->rule, answer->rule, sizeof(info->rule));
+    memcpy(info->name, answer->name, sizeof(info->name));
+    info->reason = answer->reason;
+    info->would_deny = answer->would_deny;
+}
+
+static int record_decision(struct session *s, struct flow_info *info, const char *protocol,
+                           const struct endpoint *dst, const struct policy_answer *answer,
+                           const char *name)
+{
+    keep_answer(info, answer);
+    return record(s, info, answer->verdict, protocol, dst, name, NULL);
 }
 
 static void keep_span(struct session *s, struct flow_info *info)
@@ -225,14 +223,6 @@ static void decide(struct session *s, enum policy_proto proto, const struct endp
         *ret = (struct policy_answer){.would_deny = true, .reason = POLICY_FAILED};
 }
 
-static void keep_answer(struct flow_info *info, const struct policy_answer *answer)
-{
-    memcpy(info->rule, answer->rule, sizeof(info->rule));
-    memcpy(info->name, answer->name, sizeof(info->name));
-    info->reason = answer->reason;
-    info->would_deny = answer->would_deny;
-}
-
 static int refusal_errno(enum policy_proto proto)
 {
     return proto == POLICY_TCP ? -ECONNREFUSED : -EACCES;
@@ -246,12 +236,49 @@ int judge(struct session *s, pid_t tid, enum policy_proto proto, const struct en
 
     who_is_it(s, tid, ret_info);
     decide(s, proto, dst, &req, &answer);
-    keep_answer(ret_info, &answer);
     if (answer.verdict != VERDICT_ALLOW || answer.would_deny)
         say_refusal(s, ret_info, &req, &answer);
     if (record_decision(s, ret_info, policy_proto_name(proto), dst, &answer, answer.name) < 0)
         return -EACCES; /* what cannot be recorded does not happen */
     return answer.verdict == VERDICT_ALLOW ? 0 : refusal_errno(proto);
+}
+
+/** A refusal on loopback: one record for the first of its kind, one for how often it came again. */
+static void record_knock(struct session *s, const struct knock *knock, const char *what)
+{
+    char detail[512];
+
+    (void)snprintf(detail, sizeof(detail), "nothing listens there inside the sandbox%s", what);
+    if (record(s, &knock->info, VERDICT_DENY, policy_proto_name(knock->proto), &knock->dst, "",
+               detail) < 0)
+        log_debug("no record of a refusal"); /* refused it is all the same */
+}
+
+static void on_knock_again(void *self, const struct knock *knock, uint64_t times)
+{
+    const struct refusals *r = self;
+    char what[64];
+
+    (void)snprintf(what, sizeof(what), "; refused %llu more times", (unsigned long long)times);
+    record_knock(r->session, knock, what);
+}
+
+static void refuse_knock(struct session *s, pid_t tid, const struct policy_request *req,
+                         const struct policy_answer *answer)
+{
+    struct knock knock = {.proto = req->proto, .dst = req->dst};
+    char option[400];
+    char what[512];
+
+    who_is_it(s, tid, &knock.info);
+    keep_answer(&knock.info, answer);
+    if (!knocks_add(s->refusals->knocks, &knock))
+        return;
+    policy_suggest(req, answer, option, sizeof(option));
+    (void)snprintf(what, sizeof(what), "; to reach the host's: %s", option);
+    record_knock(s, &knock, what);
+    log_info("nothing listens inside the sandbox, and no rule names the host's loopback",
+             F_INT("port", req->dst.port));
 }
 
 int judge_loopback(struct session *s, pid_t tid, enum policy_proto proto,
@@ -261,12 +288,10 @@ int judge_loopback(struct session *s, pid_t tid, enum policy_proto proto,
     struct policy_answer answer;
 
     decide(s, proto, dst, &req, &answer);
-    if (answer.verdict != VERDICT_ALLOW || answer.would_deny) {
-        log_info("nothing listens inside the sandbox, and no rule names the host's loopback",
-                 F_INT("port", dst->port));
-        return -ECONNREFUSED;
-    }
-    return judge(s, tid, proto, dst, ret_info);
+    if (answer.verdict == VERDICT_ALLOW && !answer.would_deny)
+        return judge(s, tid, proto, dst, ret_info);
+    refuse_knock(s, tid, &req, &answer);
+    return -ECONNREFUSED;
 }
 
 int judge_name(struct session *s, pid_t pid, const char *exe, const char *name,
@@ -341,4 +366,36 @@ void judge_refuse_descriptor(struct session *s, pid_t tid)
                  F_STR("exe", info.exe), F_INT("pid", info.pid));
     if (record_decision(s, &info, "unix", &nowhere, &answer, "SCM_RIGHTS") < 0)
         log_debug("no record of a refused descriptor"); /* refused it is all the same */
+}
+
+/* Birth and end */
+
+int refusals_new(struct session *s, struct refusals **ret)
+{
+    static const struct knocks_events events = {.again = on_knock_again};
+    struct refusals *r = calloc(1, sizeof(*r));
+    int err;
+
+    if (r == NULL)
+        return -ENOMEM;
+    r->session = s;
+    r->timer.expired = on_timer;
+    r->timer.self = r;
+    err = knocks_new(s->loop, &events, r, &r->knocks);
+    if (err < 0) {
+        free(r);
+        return err;
+    }
+    *ret = r;
+    return 0;
+}
+
+void refusals_free(struct refusals *r)
+{
+    if (r == NULL)
+        return;
+    loop_timer_clear(r->session->loop, &r->timer);
+    say_counts(r);
+    knocks_free(r->knocks);
+    free(r);
 }

@@ -22,8 +22,9 @@ int judge(struct session *s, pid_t tid, enum policy_proto proto, const struct en
           struct flow_info *ret_info) MUST_USE;
 
 /** judge_loopback() - Nothing inside the sandbox listens on @dst, a loopback address: may the
- * host's loopback be reached instead? Only where a rule names it. Returns 0 or -ECONNREFUSED; says
- * so only when --verbose, because programs knock on closed ports all the time. */
+ * host's loopback be reached instead? Only where a rule names it. Returns 0 or -ECONNREFUSED. A
+ * refusal is recorded, repeated ones with their number (knocks.h), and said only when --verbose:
+ * programs knock on closed ports all the time. */
 int judge_loopback(struct session *s, pid_t tid, enum policy_proto proto,
                    const struct endpoint *dst, struct flow_info *ret_info) MUST_USE;
 

@@ -306,8 +306,9 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
     while (listener != NULL && !sock_seems_open(s, listener));
     if (listener != NULL)
         return loopback_connect(s, t, listener, dst);
-    if (sock_is_host_ip(s, &dst->ip) && s->netstack != NULL &&
-        judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0)
+    if (sock_is_host_ip(s, &dst->ip) &&
+        judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0 &&
+        s->netstack != NULL)
         return connect_remote(s, t, dst);
     return -ECONNREFUSED; /* at once, also for a non-blocking call: the descriptor stays as it was
                            */

@@ -215,8 +215,8 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
         resolver_query(s->resolver, v, &to, payload, info->pid, info->exe);
         return 0;
     }
-    if (is_own && (!sock_is_host_ip(s, &to.ip) || s->netstack == NULL ||
-                   peer_judge(s, v, tid, &to, /*is_loopback=*/true) < 0)) {
+    if (is_own && (!sock_is_host_ip(s, &to.ip) ||
+                   peer_judge(s, v, tid, &to, /*is_loopback=*/true) < 0 || s->netstack == NULL)) {
         udp_error_raise(s, v, &to, -ECONNREFUSED, payload); /* what ICMP would say */
         return 0;
     }

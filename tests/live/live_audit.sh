@@ -124,4 +124,33 @@ two_exchanges both
 check "with keeper and writer killed the sandbox fails closed (status $exchanges)" test $exchanges -ne 0
 live_user server "${py[@]}" tcp $SERVER4 "$tcp_port" fence >/dev/null
 equal "… and only the first exchange reached the server" $((before + 1)) "$(grep -c "^accept tcp-echo $GATEWAY_OUT4" "$live_dir/servers.log")"
+
+# A connection to the host's own loopback that no rule allows leaves a record, and repeated ones their number.
+live_start host client '^ready ' /usr/bin/python3 -c '
+import socket
+s = socket.create_server(("127.0.0.1", 0))
+print("ready", s.getsockname()[1], flush=True)
+while True:
+    s.accept()'
+port=${live_line#ready }
+knock='import errno, socket, sys
+seen = []
+for _ in range(20):
+    with socket.socket() as s:
+        seen.append(errno.errorcode.get(s.connect_ex(("127.0.0.1", int(sys.argv[1]))), "reached"))
+print(*sorted(set(seen)))'
+# knocking OPTIONS…: knock twenty times, from a sandbox beside the listener
+knocking() {
+    rm -f "$log"
+    live_user client "$LATTICE" sandbox start --direct --audit-log "$log" "$@" -- /usr/bin/python3 -c "$knock" "$port" 2>"$live_dir/err"
+    grep "\"dst_port\":$port," "$log" | grep '"kind":"decision"' >"$live_dir/tmp/knocks"
+}
+equal "positive control: a rule that names it reaches the host's loopback" reached "$(knocking --allow "127.0.0.1:$port")"
+equal "… and each connection is recorded" 20 "$(grep -c '"verdict":"allow"' "$live_dir/tmp/knocks")"
+equal "without the rule it is refused" ECONNREFUSED "$(knocking)"
+equal "… with one record for the first and one for the rest" 2 "$(grep -c '"verdict":"drop"' "$live_dir/tmp/knocks")"
+contains "… the first says what would allow it" "--allow '127.0.0.1:$port'" "$live_dir/tmp/knocks"
+contains "… the last says how many there were" "refused 19 more times" "$live_dir/tmp/knocks"
+equal "a rule that denies it refuses it" ECONNREFUSED "$(knocking --allow '127.0.0.1:*' --deny "127.0.0.1:$port")"
+contains "… and the record names that rule" "\"rule\":\"[^\"]*127.0.0.1:$port" "$live_dir/tmp/knocks"
 live_done

@@ -17,7 +17,7 @@ int dgram_table_new(struct dgram_table **ret)
     if (t == NULL)
         return -ENOMEM;
     t->slots = calloc(DGRAM_MAX, sizeof(t->slots[0]));
-    t->buffer = malloc(DGRAM_PAYLOAD_MAX);
+    t->buffer = malloc(DGRAM_BUFFER);
     if (t->slots == NULL || t->buffer == NULL) {
         dgram_table_free(t);
         return -ENOMEM;
@@ -64,8 +64,9 @@ static void give_slot(struct dgram *d)
     t->count--;
 }
 
-int dgram_open(struct netstack *ns, enum ip_family family, uint16_t local_port,
-               const struct dgram_events *events, void *self, struct dgram **ret)
+/** What the two kinds of sockets share: a slot, then its far side. */
+static int open_slot(struct netstack *ns, const struct dgram *like, uint16_t local_port,
+                     struct dgram **ret)
 {
     struct dgram *d;
     int err;
@@ -75,11 +76,15 @@ int dgram_open(struct netstack *ns, enum ip_family family, uint16_t local_port,
     d = take_slot(ns);
     if (d == NULL)
         return -EMFILE;
-    d->family = family;
-    d->events = events;
-    d->self = self;
-    err = ns->mode == NETSTACK_DIRECT ? host_dgram_open(d, local_port)
-                                      : tunnel_dgram_open(d, local_port);
+    d->family = like->family;
+    d->events = like->events;
+    d->self = like->self;
+    d->is_echo = like->is_echo;
+    d->echo_id = like->echo_id;
+    if (ns->mode == NETSTACK_TUNNEL)
+        err = tunnel_dgram_open(d, local_port);
+    else
+        err = d->is_echo ? host_echo_open(d) : host_dgram_open(d, local_port);
     if (err < 0) {
         give_slot(d);
         return err;
@@ -88,15 +93,39 @@ int dgram_open(struct netstack *ns, enum ip_family family, uint16_t local_port,
     return 0;
 }
 
+int dgram_open(struct netstack *ns, enum ip_family family, uint16_t local_port,
+               const struct dgram_events *events, void *self, struct dgram **ret)
+{
+    const struct dgram like = {.family = family, .events = events, .self = self};
+
+    return open_slot(ns, &like, local_port, ret);
+}
+
+int netstack_may_echo(const struct netstack *ns)
+{
+    return ns->mode == NETSTACK_DIRECT ? host_echo_try() : 0;
+}
+
+int dgram_open_echo(struct netstack *ns, enum ip_family family, uint16_t id,
+                    const struct dgram_events *events, void *self, struct dgram **ret)
+{
+    const struct dgram like = {
+        .family = family, .events = events, .self = self, .is_echo = true, .echo_id = id};
+    int err = open_slot(ns, &like, id, ret);
+
+    return err == -EADDRINUSE ? open_slot(ns, &like, 0, ret) : err;
+}
+
 int dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload)
 {
     struct endpoint to = {.ip = ip_unmap(&dst->ip), .port = dst->port};
 
     must(d->is_used);
-    if (payload.len > DGRAM_PAYLOAD_MAX)
+    if (payload.len > (d->is_echo ? ECHO_MAX : DGRAM_PAYLOAD_MAX))
         return -EMSGSIZE;
     if (to.ip.family != d->family)
         return -ENETUNREACH;
+    must(!d->is_echo || payload.len >= ECHO_HEADER);
     return d->ns->mode == NETSTACK_DIRECT ? host_dgram_send(d, &to, payload)
                                           : tunnel_dgram_send(d, &to, payload);
 }
@@ -106,6 +135,30 @@ int dgram_local(const struct dgram *d, struct endpoint *ret)
     must(d->is_used);
     *ret = d->local;
     return 0;
+}
+
+int dgram_set_hops(struct dgram *d, uint8_t hops)
+{
+    must(d->is_used && d->is_echo);
+    if (d->hops == hops)
+        return 0;
+    d->hops = hops;
+    return d->ns->mode == NETSTACK_DIRECT ? host_echo_set_hops(d) : 0;
+}
+
+uint8_t dgram_hops(const struct dgram *d)
+{
+    return d->received_hops;
+}
+
+struct dgram_cause dgram_cause(const struct dgram *d)
+{
+    return d->cause;
+}
+
+void echo_answer(uint8_t *message, size_t len, const struct ip *src, const struct ip *dst)
+{
+    packet_echo_answer(message, len, src, dst);
 }
 
 void dgram_close(struct dgram *d)

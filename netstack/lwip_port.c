@@ -25,10 +25,12 @@
 #define REASSEMBLY_S 30u /* half of what lwIP keeps fragments for at most (IPv6: 60 s) */
 #define CATCH_UP_MAX 40u /* ticks in one go: one second */
 
-static bool was_initialised;     /* lwip_init() may run once in a process */
-static struct netif tunnel_if;   /* written by lwip_port_start(), and for each input */
-static struct netstack *stack;   /* whose interface it is; NULL: nobody's */
-static struct raw_pcb *udp_pcb;  /* receives reassembled UDP datagrams */
+static bool was_initialised;   /* lwip_init() may run once in a process */
+static struct netif tunnel_if; /* written by lwip_port_start(), and for each input */
+static struct netstack *stack; /* whose interface it is; NULL: nobody's */
+/* Receive reassembled packets: UDP, ICMP and ICMPv6. */
+static const uint8_t raw_protocols[] = {PACKET_UDP, PACKET_ICMP, PACKET_ICMPV6};
+static struct raw_pcb *raw_pcbs[ARRAY_COUNT(raw_protocols)];
 static uint8_t flat[PACKET_MAX]; /* one packet in one piece, for the call only */
 
 struct pbuf *lwip_packet_new(struct bytes packet)
@@ -135,8 +137,9 @@ void lwip_input(struct netstack *ns, struct pbuf *p, const struct ip *as)
     set_own(ns);
 }
 
-/** Fragments were put together: go on as with a packet that came whole. */
-static u8_t udp_reassembled(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *from)
+/** Fragments were put together: go on as with a packet that came whole. What comes whole passes
+ * here, too: an echo request to our own address, which lwIP answers. */
+static u8_t reassembled(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *from)
 {
     struct netstack *ns = arg;
     struct packet packet;
@@ -144,11 +147,12 @@ static u8_t udp_reassembled(void *arg, struct raw_pcb *pcb, struct pbuf *p, cons
 
     (void)pcb;
     (void)from;
-    (void)pbuf_free(p);
     if (len >= 40 && flat[0] >> 4 == 6)
         store_be16(flat + 4, (uint16_t)(len - 40)); /* lwIP 2.1.3 leaves it 8 bytes short */
-    if (packet_parse(bytes_of(flat, len), &packet) == 0 && !packet.is_fragment)
-        tunnel_take(ns, &packet);
+    if (packet_parse(bytes_of(flat, len), &packet) == 0 && !packet.is_fragment &&
+        !tunnel_take(ns, &packet))
+        return 0;
+    (void)pbuf_free(p);
     return 1; /* eaten */
 }
 
@@ -246,10 +250,12 @@ int lwip_port_start(struct netstack *ns)
     netif_set_default(&tunnel_if);
     netif_set_link_up(&tunnel_if);
     netif_set_up(&tunnel_if);
-    udp_pcb = raw_new_ip_type(IPADDR_TYPE_ANY, PACKET_UDP);
-    if (udp_pcb == NULL)
-        return -ENOMEM;
-    raw_recv(udp_pcb, udp_reassembled, ns);
+    for (unsigned i = 0; i < ARRAY_COUNT(raw_pcbs); i++) {
+        raw_pcbs[i] = raw_new_ip_type(IPADDR_TYPE_ANY, raw_protocols[i]);
+        if (raw_pcbs[i] == NULL)
+            return -ENOMEM;
+        raw_recv(raw_pcbs[i], reassembled, ns);
+    }
     lattice_lwip_set_tick(tick_needed);
     return lwip_tcp_start(ns);
 }
@@ -264,9 +270,11 @@ void lwip_port_stop(struct netstack *ns)
         ip_reass_tmr();
         ip6_reass_tmr();
     }
-    if (udp_pcb != NULL)
-        raw_remove(udp_pcb);
-    udp_pcb = NULL;
+    for (unsigned i = 0; i < ARRAY_COUNT(raw_pcbs); i++) {
+        if (raw_pcbs[i] != NULL)
+            raw_remove(raw_pcbs[i]);
+        raw_pcbs[i] = NULL;
+    }
     netif_remove(&tunnel_if);
     loop_timer_clear(ns->loop, &ns->tcp_timer);
     loop_timer_clear(ns->loop, &ns->reassembly_timer);

@@ -76,6 +76,9 @@ struct netstack_server {
     void (*tcp_cancel)(void *self, struct flow *f);
     /** A datagram arrived. Answer it with netstack_udp_reply(). @payload is borrowed. */
     void (*udp_input)(void *self, const struct netstack_inbound *who, struct bytes payload);
+    /** An echo request arrived for somebody else; who->src.port is its identifier. Answer it with
+     * netstack_echo_reply(). @message is borrowed. */
+    void (*echo_input)(void *self, const struct netstack_inbound *who, struct bytes message);
 };
 
 struct netstack_config {
@@ -156,6 +159,33 @@ int dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload
 int dgram_local(const struct dgram *d, struct endpoint *ret) MUST_USE;
 void dgram_close(struct dgram *d);
 
+/** netstack_may_echo() - Are there echo sockets at all? -EACCES: the host has none for us (direct
+ * mode, net.ipv4.ping_group_range). */
+int netstack_may_echo(const struct netstack *ns) MUST_USE;
+/** dgram_open_echo() - A socket for ICMP echo (ping). What is sent and received are whole messages,
+ * requests and replies, of at least ECHO_HEADER bytes; @id is the identifier that they show here,
+ * whatever they have on the wire. Checksums are made and kept right. Ports of endpoints are 0.
+ * Errors: as dgram_open(); -EACCES the host has no ping sockets for us (direct mode). */
+int dgram_open_echo(struct netstack *ns, enum ip_family family, uint16_t id,
+                    const struct dgram_events *events, void *self, struct dgram **ret) MUST_USE;
+#define ECHO_HEADER 8u
+#define ECHO_MAX    65535u /* bytes of a message; over IPv4 20 less */
+/** dgram_set_hops() - Time to live, or hop limit, of the echo requests sent from now on. -errno. */
+int dgram_set_hops(struct dgram *d, uint8_t hops) MUST_USE;
+/** dgram_hops() - That of the reply which received() is being told. */
+uint8_t dgram_hops(const struct dgram *d);
+/** Who says that something failed, and how: an ICMP or ICMPv6 message. */
+struct dgram_cause {
+    uint8_t type; /* 0, with code 0 and no offender: not known */
+    uint8_t code;
+    struct ip offender;
+};
+/** dgram_cause() - Of the error which failed() is being told; echo sockets only. */
+struct dgram_cause dgram_cause(const struct dgram *d);
+/** echo_answer() - Turn the request @message of @len bytes (at least ECHO_HEADER) into the reply to
+ * it, from @src to @dst. */
+void echo_answer(uint8_t *message, size_t len, const struct ip *src, const struct ip *dst);
+
 /** Gateway: send @payload to a peer's inner address as if it came from @src. */
 int netstack_udp_reply(struct netstack *ns, const struct endpoint *src, const struct endpoint *dst,
                        struct bytes payload) MUST_USE;
@@ -163,6 +193,15 @@ int netstack_udp_reply(struct netstack *ns, const struct endpoint *src, const st
  * port unreachable), -ENETUNREACH, -EACCES (prohibited), others host unreachable. */
 int netstack_udp_unreachable(struct netstack *ns, const struct endpoint *src,
                              const struct endpoint *dst, int err) MUST_USE;
+
+/** netstack_echo_reply() - Gateway: send the echo reply @message to the peer's address and
+ * identifier @dst as if it came from @src. @hops: as it arrived here. */
+int netstack_echo_reply(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
+                        struct bytes message, uint8_t hops) MUST_USE;
+/** netstack_echo_unreachable() - Gateway: as netstack_udp_unreachable(), about the echo request
+ * @message (its first bytes will do) that @dst sent to @src. */
+int netstack_echo_unreachable(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
+                              struct bytes message, int err) MUST_USE;
 
 /** What is in use now; for metrics and leak checks. */
 struct netstack_usage {

@@ -64,6 +64,7 @@ static int parse_v4(struct bytes raw, struct packet *ret)
     ret->src = ip_v4(raw.data[12], raw.data[13], raw.data[14], raw.data[15]);
     ret->dst = ip_v4(raw.data[16], raw.data[17], raw.data[18], raw.data[19]);
     ret->proto = raw.data[9];
+    ret->hops = raw.data[8];
     ret->is_fragment = (fragment & 0x3fffu) != 0; /* more fragments, or an offset */
     ret->raw = bytes_of(raw.data, total);
     ret->l4 = bytes_of(raw.data + header, total - header);
@@ -83,6 +84,7 @@ static int parse_v6(struct bytes raw, struct packet *ret)
     ret->src = ip_from_v6(raw.data + 8);
     ret->dst = ip_from_v6(raw.data + 24);
     ret->is_fragment = false;
+    ret->hops = raw.data[7];
     next = raw.data[6];
     for (unsigned i = 0;; i++) {
         bool is_fragment = next == NEXT_FRAGMENT;
@@ -166,8 +168,64 @@ bool packet_is_echo_request(const struct packet *p)
 {
     if (p->is_fragment || p->l4.len < ICMP_HEADER)
         return false;
-    return (p->proto == PACKET_ICMP && p->l4.data[0] == 8) ||
-           (p->proto == PACKET_ICMPV6 && p->l4.data[0] == 128);
+    return (p->proto == PACKET_ICMP && p->l4.data[0] == PACKET_ECHO_REQUEST) ||
+           (p->proto == PACKET_ICMPV6 && p->l4.data[0] == PACKET_ECHO6_REQUEST);
+}
+
+static uint8_t echo_type(bool is_v6, bool is_reply)
+{
+    if (is_v6)
+        return is_reply ? PACKET_ECHO6_REPLY : PACKET_ECHO6_REQUEST;
+    return is_reply ? PACKET_ECHO_REPLY : PACKET_ECHO_REQUEST;
+}
+
+int packet_echo(const struct packet *p, bool is_reply, struct endpoint *ret_src,
+                struct endpoint *ret_dst, struct bytes *ret_message)
+{
+    bool is_v6 = p->src.family == IP_V6;
+    uint16_t id;
+
+    if (p->proto != (is_v6 ? PACKET_ICMPV6 : PACKET_ICMP) || p->is_fragment ||
+        p->l4.len < PACKET_ECHO_HEADER || p->l4.data[0] != echo_type(is_v6, is_reply) ||
+        p->l4.data[1] != 0 || !packet_checksum_ok(p))
+        return -EBADMSG;
+    id = packet_echo_id(p->l4);
+    *ret_src = (struct endpoint){.ip = p->src, .port = is_reply ? 0 : id};
+    *ret_dst = (struct endpoint){.ip = p->dst, .port = is_reply ? id : 0};
+    *ret_message = p->l4;
+    return 0;
+}
+
+uint16_t packet_echo_id(struct bytes message)
+{
+    return load_be16(message.data + 4);
+}
+
+void packet_echo_set_id(uint8_t message[static PACKET_ECHO_HEADER], uint16_t id)
+{
+    uint16_t sum = load_be16(message + 2);
+    uint16_t old = load_be16(message + 4);
+
+    /* HC' = ~(~HC + ~m + m') */
+    store_be16(message + 2, fold((uint64_t)(uint16_t)~sum + (uint16_t)~old + id));
+    store_be16(message + 4, id);
+}
+
+/** Of an ICMP message whose checksum field is zero. */
+static uint16_t icmp_checksum(const struct ip *src, const struct ip *dst, const uint8_t *message,
+                              size_t len)
+{
+    uint64_t sum = src->family == IP_V6 ? sum_pseudo(src, dst, PACKET_ICMPV6, len) : 0;
+
+    return fold(sum_words(sum, message, len));
+}
+
+void packet_echo_answer(uint8_t *message, size_t len, const struct ip *src, const struct ip *dst)
+{
+    must(len >= PACKET_ECHO_HEADER);
+    message[0] = echo_type(src->family == IP_V6, /*is_reply=*/true);
+    store_be16(message + 2, 0);
+    store_be16(message + 2, icmp_checksum(src, dst, message, len));
 }
 
 /** Type and code of an ICMP error → -errno as Linux's icmp_err_convert has it; 0: not an error. */
@@ -200,6 +258,7 @@ static int parse_quoted(struct bytes raw, bool is_v6, struct packet *ret)
 {
     size_t header;
 
+    *ret = (struct packet){.is_fragment = false};
     if (raw.len < (is_v6 ? IPV6_HEADER : IPV4_HEADER) || raw.data[0] >> 4 != (is_v6 ? 6 : 4))
         return -EBADMSG;
     header = is_v6 ? IPV6_HEADER : (size_t)(raw.data[0] & 0x0fu) * 4;
@@ -233,13 +292,24 @@ int packet_error(const struct packet *p, struct packet_error *ret)
         return -ENOENT;
     if (parse_quoted(bytes_of(p->l4.data + ICMP_HEADER, p->l4.len - ICMP_HEADER), is_v6, &quoted) <
             0 ||
-        quoted.l4.len < 8 || (quoted.proto != PACKET_TCP && quoted.proto != PACKET_UDP))
+        quoted.l4.len < 8)
         return -EBADMSG;
     *ret = (struct packet_error){.err = err,
+                                 .type = p->l4.data[0],
+                                 .code = p->l4.data[1],
                                  .proto = quoted.proto,
-                                 .src = {.ip = quoted.src, .port = load_be16(quoted.l4.data)},
-                                 .dst = {.ip = quoted.dst, .port = load_be16(quoted.l4.data + 2)},
-                                 .seq = load_be32(quoted.l4.data + 4)};
+                                 .src = {.ip = quoted.src},
+                                 .dst = {.ip = quoted.dst},
+                                 .quoted = quoted.l4};
+    if (packet_is_echo_request(&quoted)) {
+        ret->src.port = packet_echo_id(quoted.l4);
+        return 0;
+    }
+    if (quoted.proto != PACKET_TCP && quoted.proto != PACKET_UDP)
+        return -EBADMSG;
+    ret->src.port = load_be16(quoted.l4.data);
+    ret->dst.port = load_be16(quoted.l4.data + 2);
+    ret->seq = load_be32(quoted.l4.data + 4);
     return 0;
 }
 
@@ -341,14 +411,44 @@ void packet_write_udp_headers(const struct endpoint *src, const struct endpoint 
     store_be16(udp + 6, 0);
 }
 
-/** Where the pieces of one datagram are cut. */
+size_t packet_write_start(const struct ip *src, const struct ip *dst, uint8_t proto,
+                          struct bytes l4, uint8_t *ret, size_t cap)
+{
+    size_t header = write_header(ret, src, dst, proto, l4.len);
+    size_t len = l4.len < cap - header ? l4.len : cap - header;
+
+    memcpy(ret + header, l4.data, len);
+    return header + len;
+}
+
+/** One transport message, and where its pieces are cut. */
 struct cut {
-    const struct endpoint *src;
-    const struct endpoint *dst;
-    const uint8_t *l4; /* UDP header and payload */
+    const struct ip *src;
+    const struct ip *dst;
+    uint8_t proto;
+    uint8_t hops;
+    uint8_t *l4; /* IPV6_HEADER bytes of room before it */
     size_t len;
+    uint16_t mtu;
     uint32_t id;
+    void (*emit)(void *self, struct bytes packet);
+    void *self;
 };
+
+/** write_header(), with the message's own hops. */
+static size_t write_cut_header(const struct cut *c, uint8_t *to, uint8_t proto, size_t len)
+{
+    size_t header = write_header(to, c->src, c->dst, proto, len);
+
+    to[c->src->family == IP_V4 ? 8 : 7] = c->hops;
+    return header;
+}
+
+static void make_v4_sum(uint8_t *header)
+{
+    store_be16(header + 10, 0);
+    store_be16(header + 10, fold(sum_words(0, header, IPV4_HEADER)));
+}
 
 /** Write the piece of @len bytes at @at into @to, which has room for one packet; returns its
  * length. */
@@ -357,15 +457,14 @@ static size_t write_piece(const struct cut *c, size_t at, size_t len, uint8_t *t
     bool is_last = at + len == c->len;
     size_t header;
 
-    if (c->src->ip.family == IP_V4) {
-        header = write_header(to, &c->src->ip, &c->dst->ip, PACKET_UDP, len);
+    if (c->src->family == IP_V4) {
+        header = write_cut_header(c, to, c->proto, len);
         store_be16(to + 4, (uint16_t)c->id);
         store_be16(to + 6, (uint16_t)(at / 8 | (is_last ? 0 : 0x2000u)));
-        store_be16(to + 10, 0);
-        store_be16(to + 10, fold(sum_words(0, to, IPV4_HEADER)));
+        make_v4_sum(to);
     } else {
-        header = write_header(to, &c->src->ip, &c->dst->ip, NEXT_FRAGMENT, len + FRAG_HEADER);
-        to[header] = PACKET_UDP;
+        header = write_cut_header(c, to, NEXT_FRAGMENT, len + FRAG_HEADER);
+        to[header] = c->proto;
         to[header + 1] = 0;
         store_be16(to + header + 2, (uint16_t)(at | (is_last ? 0 : 1u)));
         store_be32(to + header + 4, c->id);
@@ -375,23 +474,57 @@ static size_t write_piece(const struct cut *c, size_t at, size_t len, uint8_t *t
     return header + len;
 }
 
+/** Send the message whole, or in pieces when it exceeds the MTU. */
+static void send_cut(const struct cut *c)
+{
+    static uint8_t piece[PACKET_MAX]; /* one packet being built, for the call only */
+    bool is_v4 = c->src->family == IP_V4;
+    size_t header = is_v4 ? IPV4_HEADER : IPV6_HEADER;
+    size_t each = ((size_t)c->mtu - header - (is_v4 ? 0 : FRAG_HEADER)) / 8 * 8;
+
+    if (header + c->len <= c->mtu) {
+        (void)write_cut_header(c, c->l4 - header, c->proto, c->len);
+        if (is_v4)
+            make_v4_sum(c->l4 - header);
+        c->emit(c->self, bytes_of(c->l4 - header, header + c->len));
+        return;
+    }
+    for (size_t at = 0; at < c->len; at += each) {
+        size_t part = c->len - at < each ? c->len - at : each;
+
+        c->emit(c->self, bytes_of(piece, write_piece(c, at, part, piece)));
+    }
+}
+
+/* One message being built, for the call only; the header of the whole packet goes before it. */
+static uint8_t building[IPV6_HEADER + PACKET_MAX];
+
+static bool fits(const struct ip *src, size_t len)
+{
+    return len <= PACKET_MAX - (src->family == IP_V4 ? IPV4_HEADER : 0);
+}
+
 int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, struct bytes payload,
                     uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
                     void *self)
 {
-    static uint8_t
-        whole[IPV6_HEADER + PACKET_MAX]; /* one datagram being built, for the call only */
-    static uint8_t piece[PACKET_MAX];
-    bool is_v4 = src->ip.family == IP_V4;
-    size_t header = is_v4 ? IPV4_HEADER : IPV6_HEADER;
-    size_t len = UDP_HEADER + payload.len, each;
-    uint8_t *l4 = whole + header;
+    uint8_t *l4 = building + IPV6_HEADER;
+    size_t len = UDP_HEADER + payload.len;
+    const struct cut cut = {.src = &src->ip,
+                            .dst = &dst->ip,
+                            .proto = PACKET_UDP,
+                            .hops = PACKET_HOPS,
+                            .l4 = l4,
+                            .len = len,
+                            .mtu = mtu,
+                            .id = id,
+                            .emit = emit,
+                            .self = self};
     uint16_t sum;
-    struct cut cut;
 
     if (src->ip.family != dst->ip.family)
         return -EAFNOSUPPORT;
-    if (payload.len > PACKET_MAX - UDP_HEADER - (is_v4 ? IPV4_HEADER : 0))
+    if (payload.len > PACKET_MAX || !fits(&src->ip, len))
         return -EMSGSIZE;
     store_be16(l4, src->port);
     store_be16(l4 + 2, dst->port);
@@ -401,17 +534,34 @@ int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, stru
         memcpy(l4 + UDP_HEADER, payload.data, payload.len);
     sum = fold(sum_words(sum_pseudo(&src->ip, &dst->ip, PACKET_UDP, len), l4, len));
     store_be16(l4 + 6, sum == 0 ? 0xffffu : sum); /* zero would mean "no checksum" */
-    if (header + len <= mtu) {
-        (void)write_header(whole, &src->ip, &dst->ip, PACKET_UDP, len);
-        emit(self, bytes_of(whole, header + len));
-        return 0;
-    }
-    cut = (struct cut){.src = src, .dst = dst, .l4 = l4, .len = len, .id = id};
-    each = ((size_t)mtu - header - (is_v4 ? 0 : FRAG_HEADER)) / 8 * 8;
-    for (size_t at = 0; at < len; at += each) {
-        size_t part = len - at < each ? len - at : each;
+    send_cut(&cut);
+    return 0;
+}
 
-        emit(self, bytes_of(piece, write_piece(&cut, at, part, piece)));
-    }
+int packet_send_echo(const struct ip *src, const struct ip *dst, struct bytes message, uint8_t hops,
+                     uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
+                     void *self)
+{
+    uint8_t *l4 = building + IPV6_HEADER;
+    const struct cut cut = {.src = src,
+                            .dst = dst,
+                            .proto = src->family == IP_V4 ? PACKET_ICMP : PACKET_ICMPV6,
+                            .hops = hops,
+                            .l4 = l4,
+                            .len = message.len,
+                            .mtu = mtu,
+                            .id = id,
+                            .emit = emit,
+                            .self = self};
+
+    if (src->family != dst->family)
+        return -EAFNOSUPPORT;
+    if (!fits(src, message.len))
+        return -EMSGSIZE;
+    must(message.len >= PACKET_ECHO_HEADER);
+    memcpy(l4, message.data, message.len);
+    store_be16(l4 + 2, 0);
+    store_be16(l4 + 2, icmp_checksum(src, dst, l4, message.len));
+    send_cut(&cut);
     return 0;
 }

@@ -27,6 +27,7 @@ struct packet {
     struct ip src;
     struct ip dst;
     uint8_t proto;    /* of the transport, behind extension headers */
+    uint8_t hops;     /* time to live, or hop limit */
     bool is_fragment; /* l4 is a piece only */
     struct bytes raw; /* the whole packet, cut to the length that its header says */
     struct bytes l4;
@@ -58,14 +59,39 @@ int packet_udp(const struct packet *p, struct endpoint *ret_src, struct endpoint
 /** An ICMP error about something that we sent. */
 struct packet_error {
     int err;             /* -errno, as Linux maps type and code */
+    uint8_t type;        /* of the ICMP message */
+    uint8_t code;        /* … */
     uint8_t proto;       /* of the packet that the error is about */
-    struct endpoint src; /* its source: us */
-    struct endpoint dst;
-    uint32_t seq; /* TCP */
+    struct endpoint src; /* its source: us; of an echo request, the port is the identifier */
+    struct endpoint dst; /* of an echo request, the port is 0 */
+    uint32_t seq;        /* TCP */
+    struct bytes quoted; /* as much of its transport as the error quotes; borrowed */
 };
 /** packet_error() - -EBADMSG malformed; -ENOENT not an error, or none that means anything to us. */
 int packet_error(const struct packet *p, struct packet_error *ret) MUST_USE;
+
+/* Echo (RFC 792, RFC 4443 4.1, 4.2): a message is type, code, checksum, identifier, sequence number
+ * and data. Of both families the first eight bytes have the same shape. */
+#define PACKET_ECHO_HEADER   8u
+#define PACKET_ECHO_REQUEST  8u /* ICMP */
+#define PACKET_ECHO_REPLY    0u
+#define PACKET_ECHO6_REQUEST 128u /* ICMPv6 */
+#define PACKET_ECHO6_REPLY   129u
 bool packet_is_echo_request(const struct packet *p);
+/** packet_echo() - A whole echo request, or (@is_reply) reply, with a checksum that fits: the
+ * message is borrowed, the endpoints' ports are the identifier (at the asking end) and 0. -EBADMSG.
+ */
+int packet_echo(const struct packet *p, bool is_reply, struct endpoint *ret_src,
+                struct endpoint *ret_dst, struct bytes *ret_message) MUST_USE;
+/** packet_echo_id() - Of a message of at least PACKET_ECHO_HEADER bytes. */
+uint16_t packet_echo_id(struct bytes message);
+/** packet_echo_set_id() - Change it, and the checksum as much (RFC 1624 3), so that a message that
+ * was right stays right. */
+void packet_echo_set_id(uint8_t message[static PACKET_ECHO_HEADER], uint16_t id);
+/** packet_echo_answer() - Turn the request @message of @len bytes into the reply to it, from @src
+ * to
+ * @dst (the addresses count in ICMPv6's checksum only). */
+void packet_echo_answer(uint8_t *message, size_t len, const struct ip *src, const struct ip *dst);
 
 /** packet_write_error() - The ICMP error that tells the sender of @about that it failed with @err
  * (-ECONNREFUSED: port; -ENETUNREACH: network; -EACCES: prohibited; others: host), as if from
@@ -80,11 +106,22 @@ int packet_write_rst(const struct packet *about, uint8_t *ret, size_t cap) MUST_
 void packet_write_udp_headers(const struct endpoint *src, const struct endpoint *dst,
                               uint8_t ret[static 48]);
 
+/** packet_write_start() - The first bytes, at most @cap (not less than the headers), of the packet
+ * that brings @l4, for an error to quote. Returns their number. */
+size_t packet_write_start(const struct ip *src, const struct ip *dst, uint8_t proto,
+                          struct bytes l4, uint8_t *ret, size_t cap);
+
 /** packet_send_udp() - Build the datagram, in fragments when it exceeds @mtu, and hand each packet
  * to
  * @emit. Errors: -EMSGSIZE; -EAFNOSUPPORT families differ. */
 int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, struct bytes payload,
                     uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
                     void *self) MUST_USE;
+
+/** packet_send_echo() - The same for an echo message, whose checksum is made. @hops: time to live
+ * or hop limit. */
+int packet_send_echo(const struct ip *src, const struct ip *dst, struct bytes message, uint8_t hops,
+                     uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
+                     void *self) MUST_USE;
 
 #endif

@@ -4,9 +4,10 @@
  * inner packet is for. WireGuard must not be called from within its own callbacks, so a delivered
  * packet is only put into the inbox, and looked at when wg_input() has returned.
  *
- * What may come in: TCP; UDP; ICMP errors about what we sent; echo requests to our own address. All
- * else is dropped: in particular neighbour discovery and router advertisements, which mean nothing
- * on a tunnel and would let a peer change our configuration.
+ * What may come in: TCP; UDP; ICMP errors about what we sent; echo requests to our own address, and
+ * at a gateway to any; echo replies to requests of ours. All else is dropped: in particular
+ * neighbour discovery and router advertisements, which mean nothing on a tunnel and would let a
+ * peer change our configuration.
  */
 #include "netstack/tunnel.h"
 
@@ -69,7 +70,7 @@ static void take_udp(struct netstack *ns, const struct packet *p)
 
     if (packet_udp(p, &who.src, &who.dst, &payload) < 0)
         return;
-    d = is_ours(ns, &p->dst) ? tunnel_dgram_find(ns, &who.dst) : NULL;
+    d = is_ours(ns, &p->dst) ? tunnel_dgram_find(ns, &who.dst, /*is_echo=*/false) : NULL;
     if (d != NULL) {
         d->events->received(d->self, d, &who.src, payload);
         return;
@@ -95,15 +96,44 @@ static void take_error(struct netstack *ns, const struct packet *p)
         lwip_tcp_error(ns, &e);
         return;
     }
-    d = tunnel_dgram_find(ns, &e.src);
+    if (e.proto == PACKET_ICMP || e.proto == PACKET_ICMPV6) {
+        tunnel_echo_failed(ns, &e, &p->src);
+        return;
+    }
+    d = tunnel_dgram_find(ns, &e.src, /*is_echo=*/false);
     if (d != NULL && d->events->failed != NULL)
         d->events->failed(d->self, d, &e.dst, e.err, (struct bytes){0});
 }
 
-void tunnel_take(struct netstack *ns, const struct packet *p)
+/** An echo request that is not to us, an echo reply, or an error. */
+static void take_icmp(struct netstack *ns, const struct packet *p)
 {
+    struct netstack_inbound who = {0};
+    struct bytes message;
+
+    if (packet_is_echo_request(p)) {
+        if (ns->is_server && ns->server.echo_input != NULL &&
+            packet_echo(p, /*is_reply=*/false, &who.src, &who.dst, &message) == 0 &&
+            who_sent(ns, &who) == 0)
+            ns->server.echo_input(ns->server.self, &who, message);
+        return;
+    }
+    if (is_ours(ns, &p->dst))
+        tunnel_echo_received(ns, p);
+    take_error(ns, p);
+}
+
+bool tunnel_take(struct netstack *ns, const struct packet *p)
+{
+    bool is_icmp = p->proto == PACKET_ICMP || p->proto == PACKET_ICMPV6;
+
     if (p->proto == PACKET_UDP)
         take_udp(ns, p);
+    if (is_icmp && packet_is_echo_request(p) && is_ours(ns, &p->dst))
+        return false;
+    if (is_icmp)
+        take_icmp(ns, p);
+    return true;
 }
 
 /** Decide what the packet in the inbox is for. Takes @pbuf. */
@@ -135,7 +165,7 @@ static void dispatch(struct netstack *ns, struct pbuf *pbuf)
             lwip_input(ns, pbuf, &p.dst);
             return;
         }
-        take_error(ns, &p);
+        take_icmp(ns, &p);
         break;
     default:
         break; /* no other transport is spoken here */
@@ -297,6 +327,40 @@ int netstack_udp_unreachable(struct netstack *ns, const struct endpoint *src,
     /* The datagram is gone; its headers are all that an error must quote (RFC 792). */
     packet_write_udp_headers(dst, src, original);
     about = (struct packet){.src = dst->ip, .dst = src->ip, .raw = bytes_of(original, len)};
+    count = packet_write_error(&about, err, answer, sizeof(answer));
+    if (count > 0)
+        tunnel_send(ns, bytes_of(answer, (size_t)count));
+    return count < 0 ? count : 0;
+}
+
+int netstack_echo_reply(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
+                        struct bytes message, uint8_t hops)
+{
+    uint8_t *copy = ns->dgrams->buffer;
+
+    must(ns->mode == NETSTACK_TUNNEL && message.len >= PACKET_ECHO_HEADER);
+    if (message.len > DGRAM_BUFFER)
+        return -EMSGSIZE;
+    memcpy(copy, message.data, message.len);
+    packet_echo_set_id(copy, dst->port);
+    return packet_send_echo(src, &dst->ip, bytes_of(copy, message.len), hops, ns->mtu,
+                            ns->fragment_id++, emit, ns);
+}
+
+int netstack_echo_unreachable(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
+                              struct bytes message, int err)
+{
+    uint8_t original[PACKET_ERROR_MAX], answer[PACKET_ERROR_MAX];
+    struct packet about = {.src = dst->ip, .dst = *src};
+    int count;
+
+    must(ns->mode == NETSTACK_TUNNEL);
+    if (src->family != dst->ip.family)
+        return -EAFNOSUPPORT;
+    about.raw =
+        bytes_of(original, packet_write_start(&dst->ip, src,
+                                              src->family == IP_V4 ? PACKET_ICMP : PACKET_ICMPV6,
+                                              message, original, sizeof(original)));
     count = packet_write_error(&about, err, answer, sizeof(answer));
     if (count > 0)
         tunnel_send(ns, bytes_of(answer, (size_t)count));

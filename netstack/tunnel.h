@@ -15,8 +15,9 @@ void tunnel_stop(struct netstack *ns);
 void tunnel_send(struct netstack *ns, struct bytes packet);
 /** tunnel_end_of_turn() - Let datagrams out, tell events, set the timer. */
 void tunnel_end_of_turn(struct netstack *ns);
-/** tunnel_take() - One inner packet whose fragments, if any, were put together. */
-void tunnel_take(struct netstack *ns, const struct packet *p);
+/** tunnel_take() - One inner packet whose fragments were put together. False: lwIP shall have it.
+ */
+bool tunnel_take(struct netstack *ns, const struct packet *p);
 /** tunnel_deliver() - As if @peer had sent this inner packet just now; for tests of this side. */
 void tunnel_deliver(struct netstack *ns, struct wg_peer_id peer, struct bytes packet);
 /** tunnel_source() - Our address toward @dst, when a peer has it: -ENETUNREACH otherwise. */
@@ -26,8 +27,13 @@ int tunnel_source(const struct netstack *ns, const struct ip *dst, struct ip *re
 int tunnel_dgram_open(struct dgram *d, uint16_t local_port) MUST_USE;
 int tunnel_dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload) MUST_USE;
 void tunnel_dgram_close(struct dgram *d);
-/** tunnel_dgram_find() - The socket with this local family and port; NULL none. */
-struct dgram *tunnel_dgram_find(struct netstack *ns, const struct endpoint *local);
+/** tunnel_dgram_find() - The socket with this local family and port, or (@is_echo) identifier; NULL
+ * none. */
+struct dgram *tunnel_dgram_find(struct netstack *ns, const struct endpoint *local, bool is_echo);
+/** tunnel_echo_received() - An echo reply for one of our sockets; nobody's is dropped. */
+void tunnel_echo_received(struct netstack *ns, const struct packet *p);
+/** tunnel_echo_failed() - An ICMP error about an echo request that we sent. @from: who says it. */
+void tunnel_echo_failed(struct netstack *ns, const struct packet_error *e, const struct ip *from);
 
 /* lwip_port.c: the one interface, and packets in and out of lwIP */
 int lwip_port_start(struct netstack *ns) MUST_USE;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Datagram sockets inside the tunnel: local ports in a small hash, packets written by packet.c.
+ * Datagram sockets inside the tunnel, of UDP and of ICMP echo: local ports, and identifiers, in a
+ * small hash, packets written by packet.c.
  * lwIP has no part in it, except that it puts fragments together.
  */
 #include "netstack/tunnel.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define PORT_FIRST 32768u
 #define PORT_COUNT 28232u /* up to 60999, as Linux chooses them */
@@ -16,21 +18,21 @@ static struct dgram **bucket(struct dgram_table *t, enum ip_family family, uint1
     return &t->buckets[(port * 2u + (family == IP_V6)) % DGRAM_BUCKETS];
 }
 
-struct dgram *tunnel_dgram_find(struct netstack *ns, const struct endpoint *local)
+struct dgram *tunnel_dgram_find(struct netstack *ns, const struct endpoint *local, bool is_echo)
 {
     struct dgram *d = *bucket(ns->dgrams, (enum ip_family)local->ip.family, local->port);
 
-    while (d != NULL && !endpoint_equal(&d->local, local))
+    while (d != NULL && (d->is_echo != is_echo || !endpoint_equal(&d->local, local)))
         d = d->chain;
     return d;
 }
 
 /** RFC 6056 3.3.1: a random port that is free. */
-static int choose_port(struct netstack *ns, struct endpoint *local)
+static int choose_port(struct netstack *ns, struct endpoint *local, bool is_echo)
 {
     for (unsigned i = 0; i < PORT_TRIES; i++) {
         local->port = (uint16_t)(PORT_FIRST + rng_u32(rng_system()) % PORT_COUNT);
-        if (tunnel_dgram_find(ns, local) == NULL)
+        if (tunnel_dgram_find(ns, local, is_echo) == NULL)
             return 0;
     }
     return -EADDRINUSE;
@@ -46,10 +48,10 @@ int tunnel_dgram_open(struct dgram *d, uint16_t local_port)
     if (local.ip.family == IP_NONE)
         return -ENETUNREACH;
     if (local_port == 0) {
-        err = choose_port(ns, &local);
+        err = choose_port(ns, &local, d->is_echo);
         if (err < 0)
             return err;
-    } else if (tunnel_dgram_find(ns, &local) != NULL) {
+    } else if (tunnel_dgram_find(ns, &local, d->is_echo) != NULL) {
         return -EADDRINUSE;
     }
     d->local = local;
@@ -59,12 +61,65 @@ int tunnel_dgram_open(struct dgram *d, uint16_t local_port)
     return 0;
 }
 
+static void emit(void *self, struct bytes packet)
+{
+    tunnel_send(self, packet);
+}
+
+/** Send the message with the identifier that the socket has on the wire. */
+static int send_echo(struct dgram *d, const struct ip *dst, struct bytes message)
+{
+    struct netstack *ns = d->ns;
+    uint8_t *copy = ns->dgrams->buffer;
+
+    memcpy(copy, message.data, message.len);
+    packet_echo_set_id(copy, d->local.port);
+    return packet_send_echo(&d->local.ip, dst, bytes_of(copy, message.len),
+                            d->hops != 0 ? d->hops : PACKET_HOPS, ns->mtu, ns->fragment_id++, emit,
+                            ns);
+}
+
 int tunnel_dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload)
 {
     struct ip own;
     int err = tunnel_source(d->ns, &dst->ip, &own);
 
-    return err < 0 ? err : netstack_udp_reply(d->ns, &d->local, dst, payload);
+    if (err < 0)
+        return err;
+    return d->is_echo ? send_echo(d, &dst->ip, payload)
+                      : netstack_udp_reply(d->ns, &d->local, dst, payload);
+}
+
+void tunnel_echo_received(struct netstack *ns, const struct packet *p)
+{
+    uint8_t *copy = ns->dgrams->buffer;
+    struct endpoint src, dst;
+    struct bytes message;
+    struct dgram *d;
+
+    if (packet_echo(p, /*is_reply=*/true, &src, &dst, &message) < 0 || message.len > DGRAM_BUFFER)
+        return;
+    d = tunnel_dgram_find(ns, &dst, /*is_echo=*/true);
+    if (d == NULL)
+        return;
+    memcpy(copy, message.data, message.len);
+    packet_echo_set_id(copy, d->echo_id);
+    d->received_hops = p->hops;
+    d->events->received(d->self, d, &src, bytes_of(copy, message.len));
+}
+
+void tunnel_echo_failed(struct netstack *ns, const struct packet_error *e, const struct ip *from)
+{
+    uint8_t *copy = ns->dgrams->buffer;
+    struct dgram *d = tunnel_dgram_find(ns, &e->src, /*is_echo=*/true);
+    size_t len = e->quoted.len < DGRAM_BUFFER ? e->quoted.len : DGRAM_BUFFER;
+
+    if (d == NULL || d->events->failed == NULL)
+        return;
+    memcpy(copy, e->quoted.data, len);
+    packet_echo_set_id(copy, d->echo_id);
+    d->cause = (struct dgram_cause){.type = e->type, .code = e->code, .offender = *from};
+    d->events->failed(d->self, d, &e->dst, e->err, bytes_of(copy, len));
 }
 
 void tunnel_dgram_close(struct dgram *d)

@@ -60,6 +60,37 @@ static void udp_input(void *self, const struct netstack_inbound *who, struct byt
     (void)!netstack_udp_reply(w->ns, &who->dst, &who->src, payload);
 }
 
+static void echo_input(void *self, const struct netstack_inbound *who, struct bytes message)
+{
+    struct world *w = self;
+
+    if (who->src.port % 2 == 1) {
+        (void)!netstack_echo_unreachable(w->ns, &who->dst.ip, &who->src, message, -EACCES);
+        return;
+    }
+    (void)!netstack_echo_reply(w->ns, &who->dst.ip, &who->src, message, 64);
+}
+
+static void on_echo(void *self, struct dgram *d, const struct endpoint *from, struct bytes message)
+{
+    (void)self;
+    (void)from;
+    must(message.len >= ECHO_HEADER);
+    must(load_be16(message.data + 4) == 7);
+    (void)dgram_hops(d);
+}
+
+static void on_echo_failed(void *self, struct dgram *d, const struct endpoint *to, int err,
+                           struct bytes message)
+{
+    (void)self;
+    (void)to;
+    must(err < 0 && message.len >= ECHO_HEADER);
+    must(load_be16(message.data + 4) == 7 && dgram_cause(d).offender.family != IP_NONE);
+}
+
+static const struct dgram_events echo_events = {.received = on_echo, .failed = on_echo_failed};
+
 static uint16_t checksum(uint64_t sum, const uint8_t *p, size_t len)
 {
     for (size_t i = 0; i + 1 < len; i += 2)
@@ -135,7 +166,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static const uint8_t peer_private[WG_KEY_LEN] = {[8] = 1};
     struct wg_conf conf = {.address_count = 2, .peer_count = 1};
     struct world w = {0};
-    struct netstack_server server = {.self = &w, .tcp_open = tcp_open, .udp_input = udp_input};
+    struct netstack_server server = {
+        .self = &w, .tcp_open = tcp_open, .udp_input = udp_input, .echo_input = echo_input};
+    struct dgram *pings[2]; /* their identifiers on the wire are 7, too */
     struct netstack_config config = {.mode = NETSTACK_TUNNEL, .wg = &conf, .server = &server};
     struct ip inner = ip_v4(10, 9, 0, 2);
     struct wg_peer_id peer;
@@ -157,6 +190,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         abort();
     }
     must(wg_peer_find(netstack_wg(w.ns), &inner, &peer) == 0);
+    must(dgram_open_echo(w.ns, IP_V4, 7, &echo_events, NULL, &pings[0]) == 0);
+    must(dgram_open_echo(w.ns, IP_V6, 7, &echo_events, NULL, &pings[1]) == 0);
     play(&w, config.loop, peer, data, len);
     netstack_free(w.ns);
     for (unsigned i = 0; i < w.end_count; i++)

@@ -228,6 +228,177 @@ START_TEST(extension_headers_are_stepped_over_but_not_without_end)
 }
 END_TEST
 
+/* Type and code zero, as the message to send has them, and RFC 1071's example as data. */
+static const uint8_t request[16] = {[4] = 0x12, 0x34, 0, 1, 0, 1, 0xf2, 3, 0xf4, 0xf5, 0xf6, 0xf7};
+
+static void take_echo(void *self, struct bytes packet)
+{
+    struct taken *t = self;
+    struct packet p;
+
+    ck_assert_int_eq(packet_parse(packet, &p), 0);
+    t->count++;
+    t->total += p.l4.len;
+    t->was_fragment |= p.is_fragment;
+    t->largest = packet.len > t->largest ? packet.len : t->largest;
+    memcpy(t->last, packet.data, packet.len);
+    t->last_len = packet.len;
+}
+
+static struct bytes one_echo(unsigned family, bool is_reply, uint8_t hops)
+{
+    struct endpoint src = at(sources[family]), dst = at(targets[family]);
+    uint8_t message[sizeof(request)];
+
+    memcpy(message, request, sizeof(message));
+    message[0] = family == 0 ? (is_reply ? 0 : 8) : (is_reply ? 129 : 128);
+    taken = (struct taken){0};
+    ck_assert_int_eq(packet_send_echo(&src.ip, &dst.ip, bytes_of(message, sizeof(message)), hops,
+                                      1420, 7, take_echo, &taken),
+                     0);
+    ck_assert_uint_eq(taken.count, 1);
+    return bytes_of(taken.last, taken.last_len);
+}
+
+/* The checksums were computed apart: RFC 1071's example sums up to 0xddf2; RFC 4443 2.3 adds the
+ * addresses, the length and the protocol. */
+START_TEST(echo_written_is_read_again)
+{
+    static const uint16_t sums[] = {0x07d8, 0x64c1};
+    unsigned family = (unsigned)_i % 2;
+    bool is_reply = _i >= 2;
+    struct bytes raw = one_echo(family, is_reply, 9), message;
+    struct endpoint src, dst;
+    struct packet p;
+
+    ck_assert_int_eq(packet_parse(raw, &p), 0);
+    ck_assert_uint_eq(p.hops, 9);
+    ck_assert_int_eq(packet_is_echo_request(&p), !is_reply);
+    ck_assert_int_eq(packet_echo(&p, is_reply, &src, &dst, &message), 0);
+    ck_assert_int_eq(packet_echo(&p, !is_reply, &src, &dst, &message), -EBADMSG);
+    ck_assert_uint_eq((is_reply ? dst : src).port, 0x1234);
+    ck_assert_uint_eq((is_reply ? src : dst).port, 0);
+    ck_assert_uint_eq(message.len, sizeof(request));
+    ck_assert_int_eq(memcmp(message.data + 4, request + 4, sizeof(request) - 4), 0);
+    if (!is_reply)
+        ck_assert_uint_eq(load_be16(message.data + 2), sums[family]);
+}
+END_TEST
+
+START_TEST(echo_with_any_flipped_bit_or_cut_is_refused)
+{
+    struct bytes raw = one_echo((unsigned)_i, /*is_reply=*/true, 64), message;
+    size_t header = _i == 0 ? 20 : 40;
+    uint8_t broken[128];
+    struct endpoint src, dst;
+    struct packet p;
+
+    for (size_t bit = header * 8; bit < raw.len * 8; bit++) {
+        memcpy(broken, raw.data, raw.len);
+        broken[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_int_eq(packet_parse(bytes_of(broken, raw.len), &p), 0);
+        ck_assert_msg(packet_echo(&p, true, &src, &dst, &message) < 0, "bit %zu", bit);
+    }
+    ck_assert_int_eq(packet_parse(raw, &p), 0);
+    for (p.l4.len = 0; p.l4.len < sizeof(request); p.l4.len++)
+        ck_assert_int_eq(packet_echo(&p, true, &src, &dst, &message), -EBADMSG);
+    p.is_fragment = true;
+    ck_assert_int_eq(packet_echo(&p, true, &src, &dst, &message), -EBADMSG);
+}
+END_TEST
+
+START_TEST(echo_identifier_changes_the_checksum_as_much)
+{
+    /* RFC 1624 section 4: 0x5555 becomes 0x3285, 0xdd2f becomes 0 */
+    uint8_t message[8] = {8, 0, 0xdd, 0x2f, 0x55, 0x55};
+    struct bytes raw;
+    struct packet p;
+
+    packet_echo_set_id(message, 0x3285);
+    ck_assert_uint_eq(load_be16(message + 2), 0);
+    for (unsigned id = 0; id < 65536; id += 255) {
+        raw = one_echo((unsigned)_i, /*is_reply=*/false, 64);
+        ck_assert_int_eq(packet_parse(raw, &p), 0);
+        packet_echo_set_id(taken.last + (p.l4.data - raw.data), (uint16_t)id);
+        ck_assert_uint_eq(packet_echo_id(p.l4), id);
+        ck_assert_msg(packet_checksum_ok(&p), "identifier %u", id);
+    }
+}
+END_TEST
+
+START_TEST(echo_answer_is_the_reply)
+{
+    unsigned family = (unsigned)_i;
+    struct bytes raw = one_echo(family, /*is_reply=*/false, 64), message;
+    struct endpoint src, dst;
+    struct packet p;
+
+    ck_assert_int_eq(packet_parse(raw, &p), 0);
+    packet_echo_answer(taken.last + (p.l4.data - raw.data), p.l4.len, &p.dst, &p.src);
+    ck_assert_int_eq(packet_echo(&p, /*is_reply=*/true, &src, &dst, &message), 0);
+    ck_assert_uint_eq(load_be16(message.data + 2), family == 0 ? 0x0fd8 : 0x63c1);
+}
+END_TEST
+
+static const size_t echo_sizes[] = {8, 1400, 1401, 9000, 65515};
+
+START_TEST(echo_of_any_size_fits_the_mtu)
+{
+    static uint8_t message[65535];
+    unsigned family = (unsigned)_i % 2;
+    size_t len = echo_sizes[(unsigned)_i / 2];
+    struct endpoint src = at(sources[family]), dst = at(targets[family]);
+
+    message[0] = family == 0 ? 8 : 128;
+    taken = (struct taken){0};
+    ck_assert_int_eq(
+        packet_send_echo(&src.ip, &dst.ip, bytes_of(message, len), 64, 1420, 7, take_echo, &taken),
+        0);
+    ck_assert_uint_le(taken.largest, 1420);
+    ck_assert_uint_eq(taken.total, len);
+    ck_assert_int_eq(packet_send_echo(&src.ip, &src.ip, bytes_of(message, 65535), 64, 1420, 7,
+                                      take_echo, &taken),
+                     family == 0 ? -EMSGSIZE : 0);
+}
+END_TEST
+
+/* An ICMP error about an echo request names its identifier, and quotes as much as there is. */
+START_TEST(error_about_an_echo_request_names_it)
+{
+    unsigned family = (unsigned)_i % 2, row = (unsigned)_i / 2;
+    struct bytes raw = one_echo(family, /*is_reply=*/false, 64);
+    uint8_t start[PACKET_ERROR_MAX], answer[PACKET_ERROR_MAX];
+    struct endpoint src = at(sources[family]), dst = at(targets[family]);
+    struct packet about, p, again = {0};
+    struct packet_error e;
+    int len;
+
+    ck_assert_int_eq(packet_parse(raw, &p), 0);
+    again.src = src.ip;
+    again.dst = dst.ip;
+    again.raw =
+        bytes_of(start, packet_write_start(&src.ip, &dst.ip, p.proto, p.l4, start, sizeof(start)));
+    ck_assert_int_eq(packet_parse(again.raw, &about), 0);
+    len = packet_write_error(&again, errors[row].err, answer, sizeof(answer));
+    ck_assert_int_gt(len, 0);
+    ck_assert_int_eq(packet_parse(bytes_of(answer, (size_t)len), &p), 0);
+    ck_assert_int_eq(packet_error(&p, &e), 0);
+    ck_assert_int_eq(e.err, errors[row].seen[family]);
+    ck_assert_uint_eq(e.proto, family == 0 ? PACKET_ICMP : PACKET_ICMPV6);
+    ck_assert_uint_eq(e.type, family == 0 ? 3 : 1);
+    ck_assert_uint_eq(e.src.port, 0x1234);
+    ck_assert_uint_eq(e.dst.port, 0);
+    ck_assert(ip_equal(&e.src.ip, &src.ip));
+    ck_assert(ip_equal(&e.dst.ip, &dst.ip));
+    ck_assert_uint_eq(e.quoted.len, sizeof(request));
+    /* about a reply, no error is read */
+    start[family == 0 ? 20 : 40] = family == 0 ? 0 : 129;
+    len = packet_write_error(&again, errors[row].err, answer, sizeof(answer));
+    ck_assert_int_eq(packet_parse(bytes_of(answer, (size_t)len), &p), 0);
+    ck_assert_int_eq(packet_error(&p, &e), -EBADMSG);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_ROWS(datagram_written_is_read_again, 2),
     SUITE_TEST(datagram_with_any_flipped_bit_is_refused),
@@ -236,5 +407,11 @@ static const struct suite_test tests[] = {
     SUITE_ROWS(icmp_error_written_names_the_datagram_it_is_about, 8),
     SUITE_TEST(reset_answers_the_syn),
     SUITE_TEST(extension_headers_are_stepped_over_but_not_without_end),
+    SUITE_ROWS(echo_written_is_read_again, 4),
+    SUITE_ROWS(echo_with_any_flipped_bit_or_cut_is_refused, 2),
+    SUITE_ROWS(echo_identifier_changes_the_checksum_as_much, 2),
+    SUITE_ROWS(echo_answer_is_the_reply, 2),
+    SUITE_ROWS(echo_of_any_size_fits_the_mtu, 10),
+    SUITE_ROWS(error_about_an_echo_request_names_it, 8),
 };
 SUITE_MAIN("netstack/packet", tests)

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Echo sockets of --direct: one unprivileged ping socket of the host each (icmp(7)), never
+ * connected. The host's kernel owns the identifier on the wire; the owner of the socket never sees
+ * it. Where net.ipv4.ping_group_range leaves us out there are none: -EACCES.
+ */
+#include "netstack/dgram.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/own.h"
+#include "netstack/packet.h"
+#include "netstack/stack.h"
+
+#define RECEIVES_PER_WAKEUP 64
+
+/** What one recvmsg(2) brought. */
+struct arrival {
+    struct endpoint from;
+    size_t len; /* bytes in the table's buffer */
+    uint8_t hops;
+    struct sock_extended_err error; /* ee_errno 0: none */
+    struct endpoint offender;
+};
+
+static void read_control(struct msghdr *msg, struct arrival *a)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+        const uint8_t *value = CMSG_DATA(c);
+        int number;
+
+        if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
+            (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT)) {
+            memcpy(&number, value, sizeof(number));
+            a->hops = (uint8_t)number;
+        }
+        if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+            (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+            memcpy(&a->error, value, sizeof(a->error));
+            (void)!endpoint_from_sockaddr(
+                bytes_of(value + sizeof(a->error), c->cmsg_len - CMSG_LEN(sizeof(a->error))),
+                &a->offender); /* none: it stays unknown */
+        }
+    }
+}
+
+/** Returns 0, or -errno: -EAGAIN there is nothing. */
+static int receive(struct dgram *d, int flags, struct arrival *ret)
+{
+    struct sockaddr_storage sa;
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[512];
+    } control;
+    struct iovec iov = {.iov_base = d->ns->dgrams->buffer, .iov_len = DGRAM_BUFFER};
+    struct msghdr msg = {.msg_name = &sa,
+                         .msg_namelen = sizeof(sa),
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    ssize_t got = recvmsg(d->watch.fd, &msg, flags | MSG_DONTWAIT);
+
+    if (got < 0)
+        return -errno;
+    *ret = (struct arrival){.len = (size_t)got};
+    read_control(&msg, ret);
+    return endpoint_from_sockaddr(bytes_of(&sa, msg.msg_namelen), &ret->from);
+}
+
+/** Tell the owner of one error; it may close the socket. Returns false when there is none. */
+static bool take_error(struct dgram *d)
+{
+    struct arrival a;
+    int err = receive(d, MSG_ERRQUEUE, &a);
+
+    if (err < 0)
+        return false;
+    if (a.error.ee_errno == 0 || a.len < ECHO_HEADER || d->events->failed == NULL)
+        return true;
+    packet_echo_set_id(d->ns->dgrams->buffer, d->echo_id);
+    d->cause = (struct dgram_cause){
+        .type = a.error.ee_type, .code = a.error.ee_code, .offender = a.offender.ip};
+    a.from.port = 0;
+    d->events->failed(d->self, d, &a.from, -(int)a.error.ee_errno,
+                      bytes_of(d->ns->dgrams->buffer, a.len));
+    return true;
+}
+
+static bool take_reply(struct dgram *d)
+{
+    struct arrival a;
+    int err = receive(d, 0, &a);
+
+    if (err < 0)
+        return err != -EAGAIN; /* a pending error: its details are in the error queue */
+    if (a.len < ECHO_HEADER)
+        return true;
+    packet_echo_set_id(d->ns->dgrams->buffer, d->echo_id);
+    d->received_hops = a.hops;
+    a.from.port = 0;
+    d->events->received(d->self, d, &a.from, bytes_of(d->ns->dgrams->buffer, a.len));
+    return true;
+}
+
+static void host_echo_ready(void *self, uint32_t events)
+{
+    struct dgram *d = self;
+    uint64_t serial = d->watch.serial_;
+    bool more = true;
+
+    for (unsigned i = 0; more && i < RECEIVES_PER_WAKEUP; i++) {
+        more = (events & EPOLLERR) != 0 && take_error(d);
+        if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
+            return; /* closed by its owner */
+        more = take_reply(d) || more;
+        if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
+            return;
+    }
+}
+
+int host_echo_try(void)
+{
+    auto_fd fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+
+    return fd < 0 && errno == EACCES ? -EACCES : 0;
+}
+
+int host_echo_open(struct dgram *d)
+{
+    static const int on = 1;
+    bool is_v4 = d->family == IP_V4;
+    int level = is_v4 ? IPPROTO_IP : IPPROTO_IPV6;
+    auto_fd fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                        is_v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+    int err;
+
+    if (fd < 0)
+        return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
+    if (setsockopt(fd, level, is_v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, level, is_v4 ? IP_RECVTTL : IPV6_RECVHOPLIMIT, &on, sizeof(on)) < 0)
+        return -errno;
+    d->local = (struct endpoint){.ip = ip_any(d->family), .port = d->echo_id};
+    d->watch = (struct loop_watch){.fd = fd, .ready = host_echo_ready, .self = d};
+    err = loop_watch(d->ns->loop, &d->watch, EPOLLIN);
+    if (err < 0) {
+        d->watch.fd = -1;
+        return err;
+    }
+    (void)take_fd(&fd);
+    return 0;
+}
+
+int host_echo_set_hops(struct dgram *d)
+{
+    bool is_v4 = d->family == IP_V4;
+    int hops = d->hops;
+
+    if (setsockopt(d->watch.fd, is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                   is_v4 ? IP_TTL : IPV6_UNICAST_HOPS, &hops, sizeof(hops)) < 0)
+        return -errno;
+    return 0;
+}

@@ -99,12 +99,12 @@ static void conn_ready(void *self, uint32_t events)
         conn_connected(c);
 }
 
-int gateway_socket(const struct endpoint *dst, int type)
+int gateway_socket(const struct endpoint *dst, int type, int protocol)
 {
     static const int on = 1;
     struct sockaddr_storage sa;
     socklen_t len = endpoint_to_sockaddr(dst, &sa);
-    auto_fd fd = socket(sa.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    auto_fd fd = socket(sa.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
@@ -176,8 +176,9 @@ void conns_open(void *self, struct flow *f, const struct netstack_inbound *who)
         conn_free(c);
         return;
     }
-    c->watch = (struct loop_watch){
-        .fd = gateway_socket(&who->dst, SOCK_STREAM), .ready = conn_ready, .self = c};
+    c->watch = (struct loop_watch){.fd = gateway_socket(&who->dst, SOCK_STREAM, /*protocol=*/0),
+                                   .ready = conn_ready,
+                                   .self = c};
     if (c->watch.fd < 0) {
         conn_refuse(c, c->watch.fd);
         return;

@@ -2,13 +2,20 @@
 /*
  * UDP exchanges: one connected host socket for each (peer's address, destination), forgotten when
  * it is idle. A refusal is remembered for some seconds, so that a flood makes few records.
+ *
+ * Echo (ping) is the same with the identifier in the place of the port, and an unprivileged ping
+ * socket of the host (icmp(7)), whose identifier is its own. What fails on the way is read from the
+ * socket's error queue, for it names the request that it is about.
  */
 #include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "gateway/inside.h"
 #include "gateway/names.h"
 
@@ -50,7 +57,7 @@ static void nat_free(struct nat *n)
                                    .bytes_in = n->bytes_in,
                                    .duration_ns = n->used.ns - n->since.ns};
 
-        gateway_record_flow(g, POLICY_UDP, &n->who, n->peer, n->rule, 0, &stats);
+        gateway_record_flow(g, n->proto, &n->who, n->peer, n->rule, 0, &stats);
         loop_unwatch(g->loop, &n->watch);
         (void)close(n->watch.fd);
     }
@@ -89,18 +96,132 @@ static void nat_ready(void *self, uint32_t events)
     }
 }
 
-static struct nat *nat_find(struct gateway *g, const struct netstack_inbound *who)
+static bool is_v4(const struct nat *n)
+{
+    return n->who.dst.ip.family == IP_V4;
+}
+
+static void tell_echo_unreachable(const struct nat *n, struct bytes message, int err)
+{
+    (void)!netstack_echo_unreachable(n->gateway->ns, &n->who.dst.ip, &n->who.src, message, err);
+}
+
+/** One message from the host's ping socket, to the gateway's buffer. @ret_hops and @ret_err: as its
+ * control data has them, or unchanged. Returns the length; 0 when it is from somebody else: a
+ * connected ping socket takes replies from all. Or -errno. */
+static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops, int *ret_err)
+{
+    struct sockaddr_storage sa;
+    struct endpoint from;
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[512];
+    } control;
+    struct iovec iov = {.iov_base = n->gateway->buffer, .iov_len = sizeof(n->gateway->buffer)};
+    struct msghdr msg = {.msg_name = &sa,
+                         .msg_namelen = sizeof(sa),
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    ssize_t got = recvmsg(n->watch.fd, &msg, flags | MSG_DONTWAIT);
+
+    if (got < 0)
+        return -errno;
+    if (endpoint_from_sockaddr(bytes_of(&sa, msg.msg_namelen), &from) < 0 ||
+        !ip_equal(&from.ip, &n->who.dst.ip))
+        return 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+        bool is_ip = c->cmsg_level == (is_v4(n) ? IPPROTO_IP : IPPROTO_IPV6);
+        int number;
+
+        if (is_ip && c->cmsg_type == (is_v4(n) ? IP_TTL : IPV6_HOPLIMIT)) {
+            memcpy(&number, CMSG_DATA(c), sizeof(number));
+            *ret_hops = (uint8_t)number;
+        }
+        if (is_ip && c->cmsg_type == (is_v4(n) ? IP_RECVERR : IPV6_RECVERR)) {
+            struct sock_extended_err e;
+
+            memcpy(&e, CMSG_DATA(c), sizeof(e));
+            *ret_err = -(int)e.ee_errno;
+        }
+    }
+    return got;
+}
+
+/** The next error, or else the next reply. Returns whether there may be more. */
+static bool echo_carry(struct nat *n)
+{
+    struct gateway *g = n->gateway;
+    uint8_t hops = 64;
+    int err = 0;
+    ssize_t got = echo_receive(n, MSG_ERRQUEUE, &hops, &err);
+
+    if (got >= (ssize_t)ECHO_HEADER && err < 0) {
+        store_be16(g->buffer + 4, n->who.src.port); /* the identifier that the peer knows */
+        tell_echo_unreachable(n, bytes_of(g->buffer, (size_t)got), err);
+    }
+    if (got >= 0)
+        return true;
+    got = echo_receive(n, 0, &hops, &err);
+    if (got < (ssize_t)ECHO_HEADER)
+        return got >= 0 || (got != -EAGAIN && got != -EINTR);
+    n->used = loop_now(g->loop);
+    n->was_answered = true;
+    n->bytes_in += (uint64_t)got - ECHO_HEADER;
+    (void)!netstack_echo_reply(g->ns, &n->who.dst.ip, &n->who.src, bytes_of(g->buffer, (size_t)got),
+                               hops); /* lost, as on any way */
+    return true;
+}
+
+static void echo_ready(void *self, uint32_t events)
+{
+    struct nat *n = self;
+
+    (void)events;
+    for (unsigned i = 0; i < RECEIVES_PER_WAKEUP && echo_carry(n); i++)
+        ;
+}
+
+/** A ping socket of the host's, connected to @dst: -errno. */
+static int echo_socket(struct gateway *g, const struct endpoint *dst)
+{
+    static const int on = 1;
+    bool v4 = dst->ip.family == IP_V4;
+    int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+    int fd = gateway_socket(dst, SOCK_DGRAM, v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+
+    if (fd == -EACCES && !g->has_said_no_ping) {
+        g->has_said_no_ping = true;
+        log_warn("peers cannot ping: the host gives us no ping sockets; to allow them: sysctl "
+                 "net.ipv4.ping_group_range=\"0 2147483647\"");
+    }
+    if (fd < 0)
+        return fd;
+    if (setsockopt(fd, level, v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, level, v4 ? IP_RECVTTL : IPV6_RECVHOPLIMIT, &on, sizeof(on)) < 0) {
+        int err = -errno;
+
+        (void)close(fd);
+        return err;
+    }
+    return fd;
+}
+
+static struct nat *nat_find(struct gateway *g, enum policy_proto proto,
+                            const struct netstack_inbound *who)
 {
     struct nat *n = *nat_bucket(g, &who->src, &who->dst);
 
-    while (n != NULL &&
-           !(endpoint_equal(&n->who.src, &who->src) && endpoint_equal(&n->who.dst, &who->dst)))
+    while (n != NULL && !(n->proto == proto && endpoint_equal(&n->who.src, &who->src) &&
+                          endpoint_equal(&n->who.dst, &who->dst)))
         n = n->chain;
     return n;
 }
 
 /** Begin an exchange: judged, and with a socket when it is allowed. NULL: no room for it. */
-static struct nat *nat_new(struct gateway *g, const struct netstack_inbound *who)
+static struct nat *nat_new(struct gateway *g, enum policy_proto proto,
+                           const struct netstack_inbound *who)
 {
     struct peer *peer = peers_get(g, who->peer_key);
     struct nat **head = nat_bucket(g, &who->src, &who->dst);
@@ -114,16 +235,19 @@ static struct nat *nat_new(struct gateway *g, const struct netstack_inbound *who
         return NULL;
     n->gateway = g;
     n->peer = peer;
+    n->proto = proto;
     n->who = *who;
     n->since = n->used = loop_now(g->loop);
-    n->watch = (struct loop_watch){.fd = -1, .ready = nat_ready, .self = n};
+    n->watch = (struct loop_watch){
+        .fd = -1, .ready = proto == POLICY_ICMP ? echo_ready : nat_ready, .self = n};
     n->chain = *head;
     *head = n;
     peer->nats++;
     g->nat_count++;
-    err = gateway_judge(g, POLICY_UDP, who, peer, n->rule);
+    err = gateway_judge(g, proto, who, peer, n->rule);
     if (err == 0) {
-        int fd = gateway_socket(&who->dst, SOCK_DGRAM);
+        int fd = proto == POLICY_ICMP ? echo_socket(g, &who->dst)
+                                      : gateway_socket(&who->dst, SOCK_DGRAM, /*protocol=*/0);
 
         n->watch.fd = fd;
         err = fd < 0 ? fd : loop_watch(g->loop, &n->watch, EPOLLIN);
@@ -139,7 +263,7 @@ static struct nat *nat_new(struct gateway *g, const struct netstack_inbound *who
 void exchanges_input(void *self, const struct netstack_inbound *who, struct bytes payload)
 {
     struct gateway *g = self;
-    struct nat *n = nat_find(g, who);
+    struct nat *n = nat_find(g, POLICY_UDP, who);
 
     if (g->names != NULL && gateway_is_inside(g, &who->dst.ip)) {
         if (who->dst.port == NAMES_PORT && gateway_is_own(g, &who->dst.ip))
@@ -149,7 +273,7 @@ void exchanges_input(void *self, const struct netstack_inbound *who, struct byte
         return;
     }
     if (n == NULL)
-        n = nat_new(g, who);
+        n = nat_new(g, POLICY_UDP, who);
     if (n == NULL)
         return; /* no room: dropped, as a full router does */
     if (n->watch.fd < 0) {
@@ -168,6 +292,39 @@ void exchanges_input(void *self, const struct netstack_inbound *who, struct byte
         else if (errno != EINTR)
             return; /* dropped: the host's buffers are full, or the datagram is too large for its
                        path */
+    }
+}
+
+void exchanges_echo(void *self, const struct netstack_inbound *who, struct bytes message)
+{
+    struct gateway *g = self;
+    struct nat *n = nat_find(g, POLICY_ICMP, who);
+
+    if (g->names != NULL && gateway_is_inside(g, &who->dst.ip)) {
+        (void)!netstack_echo_unreachable(g->ns, &who->dst.ip, &who->src, message, -EACCES);
+        return;
+    }
+    if (n == NULL)
+        n = nat_new(g, POLICY_ICMP, who);
+    if (n == NULL)
+        return; /* no room: dropped, as a full router does */
+    if (n->watch.fd < 0) {
+        tell_echo_unreachable(n, message, n->refused_err);
+        return;
+    }
+    n->used = loop_now(g->loop);
+    for (unsigned attempt = 0; attempt < 4; attempt++) {
+        if (send(n->watch.fd, message.data, message.len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
+            n->bytes_out += message.len - ECHO_HEADER;
+            return;
+        }
+        if (errno == ENETUNREACH) {
+            tell_echo_unreachable(n, message, -errno);
+            return;
+        }
+        if (errno != EINTR && errno != ECONNREFUSED && errno != EHOSTUNREACH)
+            return; /* dropped: the host's buffers are full */
+        /* about an earlier request, which its error queue names; the next try sends this one */
     }
 }
 
@@ -197,7 +354,7 @@ void exchanges_cut(struct gateway *g, const struct peer *peer, bool everything)
         for (struct nat *n = g->nats[i], *next; n != NULL; n = next) {
             next = n->chain;
             if (n->peer == peer &&
-                (everything || !gateway_still_allows(g, POLICY_UDP, peer, &n->who.dst)))
+                (everything || !gateway_still_allows(g, n->proto, peer, &n->who.dst)))
                 nat_free(n);
         }
 }

@@ -98,7 +98,8 @@ int gateway_new(const struct gateway_config *config, struct gateway **ret, struc
     struct netstack_server server = {.self = g,
                                      .tcp_open = conns_open,
                                      .tcp_cancel = conns_cancel,
-                                     .udp_input = exchanges_input};
+                                     .udp_input = exchanges_input,
+                                     .echo_input = exchanges_echo};
     struct netstack_notes notes = {.peer_event = peer_event};
     struct netstack_config stack = {.loop = config->loop,
                                     .mode = NETSTACK_TUNNEL,

@@ -9,13 +9,15 @@
 #include "enroll/enroll.h"
 #include "gateway/gateway.h"
 
-#define CONNS_MAX           FLOW_MAX
-#define CONNS_PER_PEER_MAX  8192u
-#define NATS_MAX            8192u /* UDP exchanges, also those that were refused and are remembered */
+#define CONNS_MAX          FLOW_MAX
+#define CONNS_PER_PEER_MAX 8192u
+#define NATS_MAX                                                                                   \
+    8192u /* UDP and echo exchanges, also those that were refused and are remembered               \
+           */
 #define NATS_PER_PEER_MAX   2048u
 #define PEERS_MAX           WG_PEERS_MAX
 #define BUCKETS             4096u
-#define NAT_IDLE_S          120 /* RFC 4787 REQ-5: not below two minutes */
+#define NAT_IDLE_S          120 /* RFC 4787 REQ-5: not below two minutes; RFC 5508 REQ-2: one for echo */
 #define NAT_UNANSWERED_S    30
 #define NAT_REFUSED_S       5 /* how long a refusal is remembered, so that a flood makes few records */
 #define SWEEP_S             5
@@ -58,8 +60,9 @@ struct conn {
 struct nat {
     struct gateway *gateway;
     struct peer *peer;
-    struct netstack_inbound who;
-    struct loop_watch watch; /* fd -1: refused */
+    enum policy_proto proto;     /* POLICY_UDP or POLICY_ICMP */
+    struct netstack_inbound who; /* of echo, the ports are the peer's identifier and 0 */
+    struct loop_watch watch;     /* fd -1: refused */
     struct mono since;
     struct mono used;
     bool was_answered;
@@ -89,7 +92,8 @@ struct gateway {
     struct names *names;      /* owned; NULL: peers are configured */
     struct prefix inside;     /* the tunnels\' own network */
     uint8_t key[16];          /* of the table's hash */
-    uint8_t buffer[DGRAM_PAYLOAD_MAX];
+    bool has_said_no_ping;
+    uint8_t buffer[ECHO_MAX];
 };
 
 /* judge.c */
@@ -128,8 +132,10 @@ void conns_cancel(void *self, struct flow *f);
  */
 void conns_cut(struct gateway *g, const struct peer *peer, bool everything);
 void conns_done(struct gateway *g);
-/** gateway_socket() - A non-blocking socket of @type, connecting to @dst. -errno. */
-int gateway_socket(const struct endpoint *dst, int type) MUST_USE;
+/** gateway_socket() - A non-blocking socket of @type and @protocol (0: the usual one), connecting
+ * to
+ * @dst. -errno. */
+int gateway_socket(const struct endpoint *dst, int type, int protocol) MUST_USE;
 /** gateway_is_own() - Is it our own address inside the tunnels? */
 bool gateway_is_own(const struct gateway *g, const struct ip *ip);
 /** gateway_is_inside() - … or, when we follow latticed, an address of its agents? */
@@ -137,6 +143,7 @@ bool gateway_is_inside(const struct gateway *g, const struct ip *ip);
 
 /* exchanges.c */
 void exchanges_input(void *self, const struct netstack_inbound *who, struct bytes payload);
+void exchanges_echo(void *self, const struct netstack_inbound *who, struct bytes message);
 void exchanges_cut(struct gateway *g, const struct peer *peer, bool everything);
 /** exchanges_sweep() - Forget exchanges that are idle. */
 void exchanges_sweep(struct gateway *g, struct mono now);

@@ -73,9 +73,10 @@ int gateway_judge(struct gateway *g, enum policy_proto proto, const struct netst
     if (!allowed || answer.would_deny) {
         char dst[ENDPOINT_TEXT_CAP], option[POLICY_RULE_TEXT_MAX + 32];
 
+        (void)(proto == POLICY_ICMP ? ip_print(&who->dst.ip, dst) : endpoint_print(&who->dst, dst));
         policy_suggest(&request, &answer, option, sizeof(option));
         log_info(allowed ? "would refuse" : "refused", F_STR("peer", peer->text),
-                 F_STR("protocol", record.protocol), F_STR("dst", endpoint_print(&who->dst, dst)),
+                 F_STR("protocol", record.protocol), F_STR("dst", dst),
                  F_STR("reason", record.reason), F_STR("rule", answer.rule),
                  F_STR("to allow", option));
     }

@@ -114,8 +114,8 @@ static int try_again(struct query *q)
     len = dns_write_query(&q->asked, message, sizeof(message));
     if (len < 0)
         return len;
-    q->watch =
-        (struct loop_watch){.fd = gateway_socket(server, SOCK_DGRAM), .ready = on_ready, .self = q};
+    q->watch = (struct loop_watch){
+        .fd = gateway_socket(server, SOCK_DGRAM, /*protocol=*/0), .ready = on_ready, .self = q};
     if (q->watch.fd < 0)
         return q->watch.fd;
     err = loop_watch(n->config.loop, &q->watch, EPOLLIN);

@@ -87,11 +87,12 @@ static bool is_news(struct refusals *r, const char *exe, const char *what)
 }
 
 /** The destination as people read it: `192.0.2.1:443 (name)`. */
-static void print_destination(const struct endpoint *dst, const char *name, char *ret, size_t cap)
+static void print_destination(enum policy_proto proto, const struct endpoint *dst, const char *name,
+                              char *ret, size_t cap)
 {
     char text[ENDPOINT_TEXT_CAP];
 
-    (void)endpoint_print(dst, text);
+    (void)(proto == POLICY_ICMP ? ip_print(&dst->ip, text) : endpoint_print(dst, text));
     if (name[0] != '\0')
         (void)snprintf(ret, cap, "%s (%s)", text, name);
     else
@@ -149,7 +150,7 @@ static void say_refusal(struct session *s, const struct flow_info *info,
     char what[ENDPOINT_TEXT_CAP + POLICY_HOSTNAME_MAX + 4];
     char option[512];
 
-    print_destination(&req->dst, answer->name, what, sizeof(what));
+    print_destination(req->proto, &req->dst, answer->name, what, sizeof(what));
     if (!is_news(s->refusals, info->exe, what))
         return;
     policy_suggest(req, answer, option, sizeof(option));

@@ -41,6 +41,7 @@ static unsigned kind_bits(const struct vsock *v)
     case VSOCK_TCP:
         return T;
     case VSOCK_UDP:
+    case VSOCK_PING:
         return U;
     case VSOCK_NETLINK:
         return N;
@@ -53,6 +54,8 @@ const struct option_row *option_find(const struct vsock *v, int level, int name)
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
         const struct option_row *r = &rows[i];
 
+        if (r->level == SOL_UDPLITE && v->kind == VSOCK_PING)
+            continue;
         if (r->level == level && r->name == name)
             return (r->kinds & kind_bits(v)) != 0 && ((r->kinds & SIX) == 0 || v->is_v6) ? r : NULL;
     }

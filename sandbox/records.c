@@ -5,6 +5,8 @@
  */
 #include "sandbox/records.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -14,12 +16,11 @@ static const char *carrier_of(const struct session *s)
     return s->config->network == NETSTACK_TUNNEL ? "wireguard" : "direct";
 }
 
-static void emit(struct session *s, const struct vsock *v, const char *protocol,
-                 const struct endpoint *dst, uint64_t out, uint64_t in, int64_t duration_ns,
-                 const char *error)
+static struct audit_record begin(struct session *s, const struct vsock *v,
+                                 const struct flow_info *info, const char *protocol,
+                                 const struct endpoint *dst)
 {
-    const struct flow_info *info = sock_info(s, v);
-    struct audit_record r = {
+    return (struct audit_record){
         .kind = AUDIT_FLOW,
         .wall_ns = wall_now_ns(),
         .verdict = "allow",
@@ -36,15 +37,28 @@ static void emit(struct session *s, const struct vsock *v, const char *protocol,
         .carrier = carrier_of(s),
         .pid = info->pid,
         .exe = info->exe,
-        .bytes_out = out,
-        .bytes_in = in,
-        .duration_ns = duration_ns,
-        .error = error,
     };
-    int err = audit_emit(s->audit, &r);
+}
+
+static void end(struct session *s, const struct audit_record *r)
+{
+    int err = audit_emit(s->audit, r);
 
     if (err < 0)
         log_warn("the record of an ended flow is lost", F_INT("errno", -err));
+}
+
+static void emit(struct session *s, const struct vsock *v, const char *protocol,
+                 const struct endpoint *dst, uint64_t out, uint64_t in, int64_t duration_ns,
+                 const char *error)
+{
+    struct audit_record r = begin(s, v, sock_info(s, v), protocol, dst);
+
+    r.bytes_out = out;
+    r.bytes_in = in;
+    r.duration_ns = duration_ns;
+    r.error = error;
+    end(s, &r);
 }
 
 void records_flow(struct session *s, const struct vsock *v, int err, const struct flow_stats *stats)
@@ -61,4 +75,20 @@ void records_udp_end(struct session *s, const struct vsock *v)
     if (v->bytes_out == 0 && v->bytes_in == 0)
         return;
     emit(s, v, "udp", dst, v->bytes_out, v->bytes_in, loop_now(s->loop).ns - v->opened_at.ns, NULL);
+}
+
+void records_ping(struct session *s, const struct vsock *v, const struct ip *dst,
+                  const struct flow_info *info, const struct ping_exchange *exchange)
+{
+    const struct endpoint to = {.ip = *dst};
+    struct audit_record r = begin(s, v, info, "icmp", &to);
+    char detail[96];
+
+    (void)snprintf(detail, sizeof(detail), "echo: %" PRIu64 " requests, %" PRIu64 " replies",
+                   exchange->requests, exchange->replies);
+    r.bytes_out = exchange->bytes_out;
+    r.bytes_in = exchange->bytes_in;
+    r.duration_ns = exchange->duration_ns;
+    r.detail = detail;
+    end(s, &r);
 }

@@ -16,6 +16,7 @@
 #include "base/own.h"
 #include "sandbox/loopback.h"
 #include "sandbox/records.h"
+#include "sandbox/sys_ping.h"
 #include "sandbox/udp_errors.h"
 
 /* Agent memory */
@@ -190,6 +191,7 @@ void sock_end(struct session *s, struct vsock *v)
         v->dgram[i] = NULL;
     }
     udp_errors_drop(v);
+    ping_end(s, v);
     if (v->kind == VSOCK_UDP)
         records_udp_end(s, v);
     sock_close_end(s, v);

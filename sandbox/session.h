@@ -87,6 +87,7 @@ struct session {
     struct mono survey_until;       /* that look is believed until then */
     struct loop_timer survey_timer; /* looks again, for those who connected on a belief */
     uint32_t sweep_at;              /* look for dead sockets when so many are in use */
+    uint32_t ping_peers;            /* destinations of ping sockets that are remembered */
     uint64_t handshakes;            /* tunnel handshakes completed, for the message about none */
 };
 

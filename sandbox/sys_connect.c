@@ -404,6 +404,7 @@ int64_t sys_connect(struct session *s, struct trap *t)
     case VSOCK_TCP:
         return tcp_connect(s, t, &raw, len);
     case VSOCK_UDP:
+    case VSOCK_PING:
         return udp_connect(s, t, &raw, len);
     case VSOCK_NETLINK:
         return 0; /* the kernel is the only peer there is */

@@ -21,6 +21,7 @@
 #include "sandbox/dispatch.h"
 #include "sandbox/inet.h"
 #include "sandbox/sys_netlink.h"
+#include "sandbox/sys_ping.h"
 #include "sandbox/sys_udp.h"
 #include "sandbox/udp_errors.h"
 
@@ -153,6 +154,19 @@ static int64_t send_stream(struct session *s, struct trap *t, const struct messa
     return trap_hold_fd(s, t, HELD_OUTPUT, SO_SNDTIMEO, EPOLLOUT);
 }
 
+/** The address that a ping socket sends to: ping_v4_sendmsg(), ping_v6_sendmsg(). */
+static int ping_destination(const struct vsock *v, const struct sockaddr_storage *raw, unsigned len,
+                            struct endpoint *ret)
+{
+    bool is_mapped;
+    int err;
+
+    if (len < (v->is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)))
+        return -EINVAL;
+    err = inet_read(raw, len, v->is_v6, ret, &is_mapped);
+    return err == 0 && is_mapped ? -EINVAL : err;
+}
+
 static int destination(struct session *s, struct trap *t, const struct message *m,
                        struct endpoint *ret)
 {
@@ -176,6 +190,8 @@ static int destination(struct session *s, struct trap *t, const struct message *
         if (err < 0)
             return err;
     }
+    if (v->kind == VSOCK_PING)
+        return ping_destination(v, &raw, len, ret);
     if (v->is_v6 && len >= sizeof(struct sockaddr_in) && raw.ss_family == AF_INET) {
         err = v->is_v6only ? -ENETUNREACH : inet_read(&raw, len, /*is_v6=*/false, ret, &is_mapped);
         return err;
@@ -188,6 +204,39 @@ static int destination(struct session *s, struct trap *t, const struct message *
     return err;
 }
 
+/** An echo request: what it is, is looked at before where it shall go. */
+static int64_t send_ping(struct session *s, struct trap *t, const struct message *m)
+{
+    struct vsock *v = t->sock;
+    const struct bytes message = bytes_of(s->scratch, m->total);
+    struct udp_wish wish = {.mark = udp_mark(v, v->is_v6)};
+    struct endpoint dst = {0};
+    int err;
+
+    if (v->state == VSOCK_CONNECTED) /* only then does what was sent natively go anywhere */
+        udp_flush(s, v);
+    if (udp_autobind(s, v) < 0)
+        return -EAGAIN;
+    if (m->total > ECHO_MAX)
+        return -EMSGSIZE;
+    if (m->total < ECHO_HEADER)
+        return -EINVAL;
+    if ((m->flags & MSG_OOB) != 0)
+        return -EOPNOTSUPP;
+    err = gather(s, t, m, m->total);
+    if (err == 0)
+        err = ping_check(v, message);
+    if (err == 0)
+        err = destination(s, t, m, &dst);
+    if (err == 0 && m->control_len != 0)
+        err = ancillary_read(s, t, m->control, m->control_len, v->is_v6, &wish);
+    if (err == 0)
+        err = udp_error_take(s, v, t->fd);
+    if (err == 0)
+        err = ping_send(s, v, t->call.tid, &dst, message, &wish);
+    return err < 0 ? err : (int64_t)m->total;
+}
+
 static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
 {
     struct vsock *v = t->sock;
@@ -195,6 +244,8 @@ static int64_t send_packet(struct session *s, struct trap *t, struct message *m)
     struct udp_wish wish = {0};
     int err;
 
+    if (v->kind == VSOCK_PING)
+        return send_ping(s, t, m);
     if ((m->flags & MSG_OOB) != 0)
         return -EOPNOTSUPP;
     if (v->kind == VSOCK_UDP) {
@@ -518,7 +569,7 @@ static int64_t receive_packet(struct session *s, struct trap *t, const struct me
         err = source_room(s, t, m, &room);
     if (note.error != 0)
         out_flags |= MSG_ERRQUEUE;
-    if (err == 0 && t->sock->kind == VSOCK_UDP && m->control != 0)
+    if (err == 0 && vsock_is_dgram(t->sock) && m->control != 0)
         err = ancillary_write(s, t, m->control, m->control_len, &note, &control_len, &out_flags);
     if (err < 0)
         return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
@@ -539,7 +590,8 @@ static int64_t receive_packet(struct session *s, struct trap *t, const struct me
     err = agent_write_pieces(&s->agents, t->call.tid, r.pieces, r.count);
     if (err < 0)
         return err;
-    return (m->flags & MSG_TRUNC) != 0 ? n : (int64_t)len;
+    /* ping_recvmsg() has no MSG_TRUNC */
+    return (m->flags & MSG_TRUNC) != 0 && t->sock->kind != VSOCK_PING ? n : (int64_t)len;
 }
 
 int64_t sys_recvfrom(struct session *s, struct trap *t)

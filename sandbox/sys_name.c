@@ -39,11 +39,15 @@ int64_t sys_bind(struct session *s, struct trap *t)
     if (!v->is_v6 && len >= sizeof(struct sockaddr_in) && raw.ss_family == AF_UNSPEC &&
         ((const struct sockaddr_in *)&raw)->sin_addr.s_addr == INADDR_ANY)
         raw.ss_family = AF_INET; /* an old habit that Linux puts up with */
+    if (v->kind == VSOCK_PING && v->is_v6 && len < sizeof(struct sockaddr_in6))
+        return -EINVAL;
     err = inet_read(&raw, len, v->is_v6, &at, &is_mapped);
     if (err < 0)
         return err;
     if (is_mapped && v->is_v6only)
         return -EINVAL;
+    if (is_mapped && v->kind == VSOCK_PING)
+        return -EADDRNOTAVAIL;
     if (!is_local_name(s, v, &at.ip))
         return -EADDRNOTAVAIL;
     if (v->is_bound || v->state != VSOCK_OPEN)
@@ -87,8 +91,8 @@ int64_t sys_getpeername(struct session *s, struct trap *t)
     if (v->kind == VSOCK_NETLINK)
         return sockaddr_write(s, t, &nl, sizeof(nl), t->call.arg[1], t->call.arg[2]);
     tcp_settle(s, t);
-    if (v->state != VSOCK_CONNECTED)
-        return -ENOTCONN;
+    if (v->state != VSOCK_CONNECTED || v->remote.port == 0)
+        return -ENOTCONN; /* without a port there is no name: inet_getname() */
     len = inet_write(&v->remote, v->is_v6, &name);
     return sockaddr_write(s, t, &name, len, t->call.arg[1], t->call.arg[2]);
 }

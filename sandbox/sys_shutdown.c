@@ -55,6 +55,7 @@ int64_t sys_shutdown(struct session *s, struct trap *t)
     case VSOCK_TCP:
         return shut_tcp(s, t, how);
     case VSOCK_UDP:
+    case VSOCK_PING:
         return v->state == VSOCK_CONNECTED ? CALL_CONTINUE : -ENOTCONN;
     case VSOCK_NETLINK:
         break;

@@ -38,7 +38,7 @@ static int64_t make_tcp(struct session *s, struct trap *t, const struct wanted *
     return sock_give(s, t, v, take_fd(&end), w->is_cloexec);
 }
 
-/** UDP and netlink: the agent's end of a pair of which we keep the other. */
+/** UDP, ping and netlink: the agent's end of a pair of which we keep the other. */
 static int64_t make_packets(struct session *s, struct trap *t, const struct wanted *w,
                             enum vsock_kind kind, void (*ready)(void *self, uint32_t events))
 {
@@ -65,6 +65,13 @@ static int64_t make_packets(struct session *s, struct trap *t, const struct want
     return sock_give(s, t, v, take_fd(&agent_end), w->is_cloexec);
 }
 
+static int64_t make_ping(struct session *s, struct trap *t, const struct wanted *w)
+{
+    int err = s->netstack != NULL ? netstack_may_echo(s->netstack) : 0;
+
+    return err < 0 ? err : make_packets(s, t, w, VSOCK_PING, udp_ready);
+}
+
 static int64_t make_inet(struct session *s, struct trap *t, struct wanted *w)
 {
     switch (w->type) {
@@ -75,8 +82,8 @@ static int64_t make_inet(struct session *s, struct trap *t, struct wanted *w)
     case SOCK_DGRAM:
         if (w->protocol == 0)
             w->protocol = IPPROTO_UDP;
-        if (w->protocol == IPPROTO_ICMP || w->protocol == IPPROTO_ICMPV6)
-            return -EACCES; /* as where net.ipv4.ping_group_range leaves the user out */
+        if (w->protocol == (w->domain == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+            return make_ping(s, t, w);
         if (w->protocol != IPPROTO_UDP && w->protocol != IPPROTO_UDPLITE)
             return -EPROTONOSUPPORT;
         return make_packets(s, t, w, VSOCK_UDP, udp_ready);

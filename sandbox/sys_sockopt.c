@@ -216,7 +216,7 @@ static int64_t get_error(struct session *s, struct trap *t)
             return trap_is_nonblock(s, t) ? give_int(s, t, 0) : trap_hold(s, t, HELD_CONNECT, 0);
     }
     v->so_error = 0;
-    if (v->kind == VSOCK_UDP)
+    if (vsock_is_dgram(v))
         (void)udp_error_take(s, v, t->fd);    /* its alarm goes with it */
     if (t->fd >= 0 && v->kind == VSOCK_TCP) { /* the object's own error: a reset */
         int32_t native = 0;
@@ -291,9 +291,9 @@ static bool get_socket(struct session *s, struct trap *t, int name, int64_t *ret
         return true;
     case SO_TYPE:
         *ret = give_int(s, t,
-                        v->kind == VSOCK_TCP   ? SOCK_STREAM
-                        : v->kind == VSOCK_UDP ? SOCK_DGRAM
-                                               : SOCK_RAW);
+                        v->kind == VSOCK_TCP ? SOCK_STREAM
+                        : vsock_is_dgram(v)  ? SOCK_DGRAM
+                                             : SOCK_RAW);
         return true;
     case SO_DOMAIN:
         *ret = give_int(s, t,

@@ -16,6 +16,7 @@
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
 #include "sandbox/resolver.h"
+#include "sandbox/sys_ping.h"
 #include "sandbox/sys_tcp.h"
 #include "sandbox/udp_errors.h"
 
@@ -250,7 +251,13 @@ static int carry_one(struct session *s, struct vsock *v)
         return -EPIPE;
     if (v->state != VSOCK_CONNECTED)
         return 1; /* send(2) without a destination; the kernel would have said EDESTADDRREQ */
-    err = udp_send(s, v, v->pid, &v->remote, bytes_of(s->scratch, (size_t)n), NULL);
+    if (v->kind == VSOCK_PING) {
+        err = ping_check(v, bytes_of(s->scratch, (size_t)n));
+        if (err == 0)
+            err = ping_send(s, v, v->pid, &v->remote, bytes_of(s->scratch, (size_t)n), NULL);
+    } else {
+        err = udp_send(s, v, v->pid, &v->remote, bytes_of(s->scratch, (size_t)n), NULL);
+    }
     if (err < 0)
         udp_error_raise(s, v, &v->remote, err, bytes_of(s->scratch, (size_t)n));
     return 1;

@@ -78,7 +78,11 @@ void udp_error_raise(struct session *s, struct vsock *v, const struct endpoint *
 {
     bool is_queued = wants_queue(v);
 
-    if (!is_queued && (v->state != VSOCK_CONNECTED || !endpoint_equal(&v->remote, to)))
+    bool is_peer =
+        v->state == VSOCK_CONNECTED &&
+        (v->kind == VSOCK_PING ? ip_equal(&v->remote.ip, &to->ip) : endpoint_equal(&v->remote, to));
+
+    if (!is_queued && !is_peer)
         return; /* udp(7): errors of unconnected sockets are not reported */
     if (is_queued)
         queue_add(v, to, err, payload);

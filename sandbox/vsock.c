@@ -110,6 +110,11 @@ int vsock_new(struct vsock_table *t, enum vsock_kind kind, uint64_t inode, struc
     return 0;
 }
 
+bool vsock_is_dgram(const struct vsock *v)
+{
+    return v->kind == VSOCK_UDP || v->kind == VSOCK_PING;
+}
+
 void vsock_free(struct vsock_table *t, struct vsock *v)
 {
     must(v->state != VSOCK_FREE);
@@ -221,6 +226,9 @@ static bool overlaps(const struct vsock *a, const struct endpoint *a_at, const s
     const struct ip *x = &a_at->ip;
     const struct ip *y = &b->local.ip;
 
+    if (a->kind == VSOCK_PING)
+        return true; /* ping_get_port(): an identifier is taken for every address, of both families
+                      */
     if (ip_is_any(x) && ip_is_any(y))
         return x->family == y->family || !(x->family == IP_V6 ? a->is_v6only : b->is_v6only);
     if (ip_is_any(x))
@@ -230,14 +238,15 @@ static bool overlaps(const struct vsock *a, const struct endpoint *a_at, const s
     return ip_equal(x, y);
 }
 
-/** The rules of inet_csk_bind_conflict() for TCP and udp_lib_lport_inuse() for UDP. */
+/** The rules of inet_csk_bind_conflict() for TCP, udp_lib_lport_inuse() for UDP and
+ * ping_get_port() for echo. */
 static bool may_share(const struct vsock *a, const struct vsock *b)
 {
-    if (a->may_reuse_port && b->may_reuse_port)
+    if (a->may_reuse_port && b->may_reuse_port && a->kind != VSOCK_PING)
         return true;
     if (!a->may_reuse_addr || !b->may_reuse_addr)
         return false;
-    return a->kind == VSOCK_UDP || (a->state != VSOCK_LISTENING && b->state != VSOCK_LISTENING);
+    return vsock_is_dgram(a) || (a->state != VSOCK_LISTENING && b->state != VSOCK_LISTENING);
 }
 
 struct vsock *vsock_conflict(const struct vsock_table *t, const struct vsock *v,

@@ -37,6 +37,7 @@ enum vsock_kind {
     VSOCK_TCP = 1,
     VSOCK_UDP,
     VSOCK_NETLINK,
+    VSOCK_PING, /* as UDP, but for echo messages; the port is the identifier */
 };
 
 enum vsock_state {
@@ -52,6 +53,7 @@ enum vsock_state {
 
 struct flow;
 struct dgram;
+struct ping_peer;
 struct udp_error;
 struct held;
 
@@ -147,6 +149,10 @@ struct vsock {
     uint64_t bytes_in;
     struct mono opened_at;
 
+    /* PING; dgram[0] is toward the network, its only family */
+    struct ping_peer *pings; /* destinations; owned */
+    uint16_t echo_id;        /* identifier of dgram[0] */
+
     struct vsock_option options[VSOCK_OPTIONS_MAX];
     uint32_t option_count;
 
@@ -163,6 +169,8 @@ void vsock_table_free(struct vsock_table *t);
  * it. Errors: -ENFILE the table is full. */
 int vsock_new(struct vsock_table *t, enum vsock_kind kind, uint64_t inode,
               struct vsock **ret) MUST_USE;
+/** vsock_is_dgram() - UDP or ping: a pair of which we keep one end. */
+bool vsock_is_dgram(const struct vsock *v);
 /** vsock_free() - Give the slot back. The owner has closed descriptors and ended flows before. */
 void vsock_free(struct vsock_table *t, struct vsock *v);
 /** vsock_rekey() - The agent's object is another one now (a descriptor was replaced). */

@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -312,6 +314,8 @@ static int open_stream(struct auditor *a, struct why *why)
 {
     const struct audit_stream *stream = a->config->stream;
     struct outbox_link link = {.publish = publish_to_link};
+    const char *slash = strrchr(a->config->path, '/');
+    char path[PATH_MAX]; /* in the directory that the log was opened in, not by its name again */
     int err;
 
     if (stream == NULL)
@@ -319,8 +323,11 @@ static int open_stream(struct auditor *a, struct why *why)
     a->outbox = calloc(1, sizeof(*a->outbox));
     if (a->outbox == NULL)
         return why_set(why, -ENOMEM, "out of memory");
-    err = outbox_open(a->outbox, a->config->path,
-                      stream->workspace != NULL ? stream->workspace : "default", &link, why);
+    if ((size_t)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", a->log.dir_fd,
+                         slash != NULL ? slash + 1 : a->config->path) >= sizeof(path))
+        return why_set(why, -ENAMETOOLONG, "the path of the audit log is too long");
+    err = outbox_open(a->outbox, path, stream->workspace != NULL ? stream->workspace : "default",
+                      &link, why);
     a->outbox->is_confined = stream->inbox != NULL;
     return err;
 }
@@ -410,6 +417,7 @@ static int open_writer(struct auditor *a, bool is_successor, struct why *why)
         err = logfile_resume(&a->log, &a->is_stopped);
     if (err == 0)
         err = open_stream(a, why);
+    own_close(&a->log.dir_fd); /* nothing is opened from here on */
     if (err < 0)
         return err;
     a->is_resuming = is_successor;

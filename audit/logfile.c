@@ -2,7 +2,8 @@
 /*
  * Appends batches of sealed lines to the log. Under the lock, the file always ends at a whole line:
  * a torn end that a crash left is cut off before the first append, and a failed append is undone.
- * It never rewrites a whole line, and never follows a link in the last component of its path.
+ * It never rewrites a whole line, never follows a link in the last component of its path, nor one
+ * that a program in the sandbox may have put on the way to it.
  */
 #include "audit/logfile.h"
 
@@ -21,6 +22,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/safe_dir.h"
 
 /* The shortest line (kind and time) more than doubles when chain, seq and hash are added. */
 #define HEAD_MAX   512u /* bytes of a head file */
@@ -53,14 +55,19 @@ static int refuse_foreign(int fd, const char *path, struct why *why)
         return why_set(why, -EINVAL, "%s is not a regular file; the audit log must be one", path);
     if (st.st_uid != geteuid())
         return why_set(why, -EPERM, "%s belongs to another user; choose another --audit-log", path);
+    if (st.st_nlink != 1)
+        return why_set(why, -EPERM, "%s has other names (hard links); the audit log must have one",
+                       path);
     if (st.st_mode & (S_IWGRP | S_IWOTH))
         return why_set(why, -EPERM, "others may write to %s; run: chmod 600 %s", path, path);
     return 0;
 }
 
-static int open_own(const char *path, int flags, struct why *why)
+/** @path is for messages: what is opened is @name in @dir_fd. */
+static int open_own(int dir_fd, const char *name, const char *path, int flags, struct why *why)
 {
-    auto_fd fd = open(path, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    auto_fd fd = openat(dir_fd, name,
+                        flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     int err;
 
     if (fd < 0 && errno == ELOOP)
@@ -72,59 +79,41 @@ static int open_own(const char *path, int flags, struct why *why)
     return err < 0 ? err : take_fd(&fd);
 }
 
-static int make_directory_of(const char *path, struct why *why)
+static int open_head(int dir_fd, const char *name, const char *path, struct why *why)
 {
-    char dir[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int err;
+    char head_name[NAME_MAX + 1];
 
-    if (slash == NULL || slash == path)
-        return 0;
-    if ((size_t)(slash - path) >= sizeof(dir))
-        return why_set(why, -ENAMETOOLONG, "the path of the audit log is too long");
-    memcpy(dir, path, (size_t)(slash - path));
-    dir[slash - path] = '\0';
-    err = io_mkdirs(dir);
-    if (err < 0)
-        return why_set(why, err, "cannot create the directory %s: %s", dir, strerror(-err));
-    return 0;
-}
-
-static int open_head(const char *path, struct why *why)
-{
-    char head_path[PATH_MAX];
-
-    if ((size_t)snprintf(head_path, sizeof(head_path), "%s.head", path) >= sizeof(head_path))
-        return why_set(why, -ENAMETOOLONG, "the path of the audit log is too long");
-    return open_own(head_path, O_RDWR, why);
-}
-
-int logfile_open(struct logfile *f, const char *path, uint64_t chain_number, struct why *why)
-{
-    auto_fd fd = -1;
-    int err;
-
-    *f = (struct logfile){.fd = -1, .head_fd = -1, .calls = file_calls_system()};
-    chain_init(&f->chain, chain_number);
-    buf_init(&f->sealed, SEALED_MAX);
-    err = make_directory_of(path, why);
-    if (err < 0)
-        return err;
-    fd = open_own(path, O_RDWR | O_APPEND, why);
-    if (fd < 0)
-        return fd;
-    f->head_fd = open_head(path, why);
-    if (f->head_fd < 0)
-        return f->head_fd;
-    f->fd = take_fd(&fd);
-    return 0;
+    if ((size_t)snprintf(head_name, sizeof(head_name), "%s.head", name) >= sizeof(head_name))
+        return why_set(why, -ENAMETOOLONG, "the name of the audit log is too long");
+    return open_own(dir_fd, head_name, path, O_RDWR, why);
 }
 
 void logfile_close(struct logfile *f)
 {
     own_close(&f->fd);
     own_close(&f->head_fd);
+    own_close(&f->dir_fd);
     buf_done(&f->sealed);
+}
+
+int logfile_open(struct logfile *f, const char *path, uint64_t chain_number, struct why *why)
+{
+    const char *name;
+    int err;
+
+    *f = (struct logfile){.fd = -1, .head_fd = -1, .dir_fd = -1, .calls = file_calls_system()};
+    chain_init(&f->chain, chain_number);
+    buf_init(&f->sealed, SEALED_MAX);
+    err = safe_dir_open(path, &f->dir_fd, &name, why);
+    if (err == 0)
+        err = f->fd = open_own(f->dir_fd, name, path, O_RDWR | O_APPEND, why);
+    if (err >= 0)
+        err = f->head_fd = open_head(f->dir_fd, name, path, why);
+    if (err < 0) {
+        logfile_close(f);
+        return err;
+    }
+    return 0;
 }
 
 /** Offset just behind the last newline before @end, 0 when there is none; -EINVAL when a line would

@@ -32,6 +32,7 @@ struct file_calls file_calls_system(void);
 struct logfile {
     int fd;
     int head_fd; /* FILE.head: the last line's place in its chain */
+    int dir_fd;  /* O_PATH: what else stands beside the file is opened here */
     struct chain chain;
     bool is_dirty; /* written and not yet synced */
     struct file_calls calls;
@@ -39,8 +40,8 @@ struct logfile {
 };
 
 /** logfile_open() - Open or create @path and its head file, 0600, in directories made 0700.
- * Errors: -errno with @why; -ELOOP a symbolic link, -EPERM another owner's or others may write to
- * it, -EINVAL not a regular file. */
+ * Errors: -errno with @why; -ELOOP a symbolic link (base/safe_dir.h), -EPERM another owner's,
+ * others may write to it, or it has other names, -EINVAL not a regular file. */
 int logfile_open(struct logfile *f, const char *path, uint64_t chain_number,
                  struct why *why) MUST_USE;
 void logfile_close(struct logfile *f);

@@ -329,6 +329,19 @@ static int attack_crowd(char **argv)
     }
 }
 
+/* ---- names that change under a path that is being walked ---- */
+
+/** Exchange two names for ever, as fast as the kernel does it. */
+static int attack_exchange(char **argv)
+{
+    printf("exchange: ok\n");
+    (void)fflush(stdout);
+    while (renameat2(AT_FDCWD, argv[0], AT_FDCWD, argv[1], RENAME_EXCHANGE) == 0)
+        continue;
+    say("exchange", false);
+    return 1;
+}
+
 static const struct {
     const char *name;
     int (*run)(char **argv);
@@ -342,6 +355,7 @@ static const struct {
     {"terminal", attack_terminal, 1},
     {"namespaces", attack_namespaces, 0},
     {"crowd", attack_crowd, 1},
+    {"exchange", attack_exchange, 2},
 };
 
 int main(int argc, char **argv)

@@ -182,7 +182,7 @@ static DIR *open_directory(int at_fd, const char *path)
 }
 
 /** Look at one table of descriptors. Returns how many there are in it. */
-static unsigned survey_table(int at_fd, const char *path, void (*seen)(void *self, uint64_t inode),
+static unsigned survey_table(int at_fd, const char *path, pid_t tid, agent_seen *seen,
                              void *self_arg)
 {
     DIR *dir = open_directory(at_fd, path);
@@ -195,22 +195,21 @@ static unsigned survey_table(int at_fd, const char *path, void (*seen)(void *sel
     while ((entry = readdir(dir)) != NULL) {
         count += entry->d_name[0] != '.';
         if (link_inode(dirfd(dir), entry->d_name, &inode) == 0)
-            seen(self_arg, inode);
+            seen(self_arg, inode, tid, (int)strtol(entry->d_name, NULL, 10));
     }
     (void)closedir(dir);
     return count;
 }
 
 /** A process whose first thread has ended shows no descriptors; its other threads do. */
-static void survey_process(int proc_fd, const char *pid, void (*seen)(void *self, uint64_t inode),
-                           void *self_arg)
+static void survey_process(int proc_fd, const char *pid, agent_seen *seen, void *self_arg)
 {
     char path[PROC_PATH_CAP];
     struct dirent *entry;
     DIR *dir;
 
     (void)snprintf(path, sizeof(path), "%.16s/fd", pid);
-    if (survey_table(proc_fd, path, seen, self_arg) > 0)
+    if (survey_table(proc_fd, path, (pid_t)strtol(pid, NULL, 10), seen, self_arg) > 0)
         return;
     (void)snprintf(path, sizeof(path), "%.16s/task", pid);
     dir = open_directory(proc_fd, path);
@@ -218,14 +217,15 @@ static void survey_process(int proc_fd, const char *pid, void (*seen)(void *self
         if (strcmp(entry->d_name, pid) == 0 || entry->d_name[0] == '.')
             continue;
         (void)snprintf(path, sizeof(path), "%.16s/fd", entry->d_name);
-        if (survey_table(dirfd(dir), path, seen, self_arg) > 0)
+        if (survey_table(dirfd(dir), path, (pid_t)strtol(entry->d_name, NULL, 10), seen, self_arg) >
+            0)
             break; /* threads have one table in common */
     }
     if (dir != NULL)
         (void)closedir(dir);
 }
 
-void agent_survey(struct agents *a, void (*seen)(void *self, uint64_t inode), void *self_arg)
+void agent_survey(struct agents *a, agent_seen *seen, void *self_arg)
 {
     DIR *dir = open_directory(a->proc_fd, ".");
     struct dirent *entry;

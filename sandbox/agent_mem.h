@@ -99,10 +99,12 @@ int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret) MUST_USE;
 /** agent_fd_flags() - The open flags (O_NONBLOCK, O_CLOEXEC, …) of the thread's descriptor @fd.
  * Errors: -errno. */
 int agent_fd_flags(struct agents *a, pid_t tid, int fd) MUST_USE;
-/** agent_survey() - Call @seen with the inode number of every socket that any process but ourselves
- * has open, as far as this user may look. For places without pidfd_getfd, where our own duplicates
- * hide that a socket was closed. Costs a few microseconds for each open descriptor of the user. */
-void agent_survey(struct agents *a, void (*seen)(void *self, uint64_t inode), void *self_arg);
+typedef void agent_seen(void *self, uint64_t inode, pid_t tid, int fd);
+/** agent_survey() - Call @seen for every descriptor of a socket that any process but ourselves has
+ * open: the socket's inode number, the process (or one of its threads) and the number; as far as
+ * this user may look. For places without pidfd_getfd, where our own duplicates hide that a socket
+ * was closed. Costs a few microseconds for each open descriptor of the user. */
+void agent_survey(struct agents *a, agent_seen *seen, void *self_arg);
 
 /** agent_is_foreign() - True when the thread is in another network namespace than the sandbox, or
  * cannot be asked: it gets no sockets. */

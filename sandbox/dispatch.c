@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "sandbox/filter.h"
+#include "sandbox/holders.h"
 #include "sandbox/programs.h"
 
 /** All arguments are scalars, and none is judged: the kernel may go on. */
@@ -95,6 +96,8 @@ static int identify(struct session *s, struct trap *t, int *ret_owned)
         t->inode = inode;
         t->sock = vsock_find(s->sockets, inode);
         t->fd = t->sock != NULL ? t->sock->kept_fd : unix_kept_fd(s, inode);
+        if (t->sock != NULL)
+            holders_note(t->sock, t->call.tid, agent_fd);
         return 0;
     }
     *ret_owned = agent_get_fd(&s->agents, t->call.tid, agent_fd);

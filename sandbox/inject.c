@@ -11,9 +11,11 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -248,6 +250,30 @@ void inject_edge(int agent_end, int our_end)
 {
     if (inject_canary(agent_end) == 0)
         inject_drain(our_end, 1);
+}
+
+/* Looking */
+
+int inject_look(int agent_end)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP};
+    auto_fd look = epoll_create1(EPOLL_CLOEXEC);
+
+    /* A registration ends with the open file, not with the descriptor that it was made by:
+     * epoll(7). */
+    if (look < 0 || epoll_ctl(look, EPOLL_CTL_ADD, agent_end, &ev) < 0)
+        return -errno;
+    return take_fd(&look);
+}
+
+uint32_t inject_events(int agent_end, int look_fd)
+{
+    struct pollfd p = {.fd = agent_end, .events = POLLIN | POLLOUT | POLLRDHUP};
+    struct epoll_event ev = {0};
+
+    if (agent_end >= 0)
+        return poll(&p, 1, 0) > 0 ? (uint32_t)(uint16_t)p.revents : 0;
+    return look_fd >= 0 && epoll_wait(look_fd, &ev, 1, 0) == 1 ? ev.events : 0;
 }
 
 /* Probe */

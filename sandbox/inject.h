@@ -65,6 +65,13 @@ void inject_mute(int agent_end);
  * registered before the connection see it. */
 void inject_edge(int agent_end, int our_end);
 
+/** inject_look() - An epoll instance that goes on telling the events of @agent_end after our
+ * duplicate of it is closed, and does not keep it open. Returns the descriptor or -errno. */
+int inject_look(int agent_end) MUST_USE;
+/** inject_events() - What poll(2) would say of @agent_end, or of the one that @look_fd looks at; 0
+ * when both are -1. */
+uint32_t inject_events(int agent_end, int look_fd);
+
 /* A probe for sockets of which we hold no end: does any process still have them open? */
 struct unix_diag {
     int fd; /* NETLINK_SOCK_DIAG, or -1: not offered here; /proc/net/unix is read instead */

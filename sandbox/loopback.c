@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/holders.h"
 #include "sandbox/inet.h"
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
@@ -161,6 +162,7 @@ static int establish(struct session *s, struct vsock *v, struct vsock *listener,
     v->remote = *dst;
     v->is_loopback = true;
     vsock_move(v, VSOCK_CONNECTED);
+    sock_let_go(v);
     listen_announce(s, listener);
     return 0;
 }
@@ -211,6 +213,8 @@ static int wait_for_room(struct session *s, struct vsock *v, struct vsock *liste
     v->awaited = listener;
     v->remote = *dst;
     vsock_move(v, VSOCK_CONNECTING);
+    holders_look_soon(s, v);
+    holders_look_soon(s, listener);
     return 0;
 }
 
@@ -287,8 +291,7 @@ int64_t loopback_connect(struct session *s, struct trap *t, struct vsock *listen
     struct vsock *v = t->sock;
     bool is_nonblock = trap_is_nonblock(s, t);
     bool had_port = v->is_bound;
-    int agent_end = t->fd;
-    auto_fd copy = -1;
+    bool is_kept = v->kept_fd >= 0;
     int64_t result;
     int err;
 
@@ -299,15 +302,13 @@ int64_t loopback_connect(struct session *s, struct trap *t, struct vsock *listen
     err = name_client(s, v, dst);
     if (err < 0)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
-    if (v->kept_fd >= 0) {
-        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
-        agent_end = copy;
-    }
     result = tcp_join(s, t);
     if (result == 0) {
-        result = connect_joined(s, v, listener, dst, agent_end, is_nonblock);
+        result = connect_joined(s, v, listener, dst, t->fd, is_nonblock);
         v->is_spoilt = result < 0 && result != -EINPROGRESS;
     }
+    if (is_kept)
+        t->fd = v->kept_fd;
     if (result < 0 && result != -EINPROGRESS) {
         sock_close_end(s, v);
         if (!had_port)

@@ -24,6 +24,7 @@
 #include "sandbox/dispatch.h"
 #include "sandbox/environment.h"
 #include "sandbox/followed.h"
+#include "sandbox/holders.h"
 #include "sandbox/judge.h"
 #include "sandbox/programs.h"
 #include "sandbox/resolver.h"
@@ -564,7 +565,7 @@ static void finish(struct run *r)
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);
     if (s->loop != NULL)
-        loop_timer_clear(s->loop, &s->survey_timer);
+        holders_done(s);
     resolver_free(s->resolver);
     refusals_free(s->refusals);
     programs_end(s->programs, first, r->status);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/holders.h"
 #include "sandbox/loopback.h"
 #include "sandbox/records.h"
 #include "sandbox/sys_ping.h"
@@ -94,6 +95,11 @@ bool trap_is_nonblock(struct session *s, const struct trap *t)
     return flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
 
+uint32_t trap_events(const struct trap *t)
+{
+    return inject_events(t->fd, t->sock != NULL ? t->sock->look_fd : -1);
+}
+
 struct mono trap_deadline(struct session *s, const struct trap *t, int option)
 {
     struct timeval limit = {0};
@@ -158,6 +164,18 @@ void sock_close_end(struct session *s, struct vsock *v)
     own_close(&v->our_end);
 }
 
+void sock_let_go(struct vsock *v)
+{
+    int look;
+
+    if (v->kept_fd < 0)
+        return;
+    look = inject_look(v->kept_fd);
+    own_close(&v->look_fd);
+    v->look_fd = look >= 0 ? look : -1; /* without it, its state is not known */
+    own_close(&v->kept_fd);
+}
+
 static void answer_error(void *self, const struct call *call, int err)
 {
     struct session *s = self;
@@ -196,34 +214,8 @@ void sock_end(struct session *s, struct vsock *v)
         records_udp_end(s, v);
     sock_close_end(s, v);
     own_close(&v->kept_fd);
+    own_close(&v->look_fd);
     vsock_free(s->sockets, v);
-}
-
-static void on_seen(void *self, uint64_t inode)
-{
-    struct session *s = self;
-    struct vsock *v = vsock_find(s->sockets, inode);
-
-    if (v != NULL)
-        v->seen = s->survey_serial;
-}
-
-/** Look at everybody's descriptors. The look is believed for as long as it took, so that looking
- * takes at most half of the time. */
-static void survey(struct session *s)
-{
-    struct mono begun = mono_now();
-
-    s->survey_serial++;
-    agent_survey(&s->agents, on_seen, s);
-    s->survey_until = mono_now();
-    s->survey_until = mono_add_ns(s->survey_until, s->survey_until.ns - begun.ns);
-}
-
-/** Did the latest look find it, or may it be between two processes? */
-static bool was_seen(const struct session *s, const struct vsock *v)
-{
-    return v->seen == s->survey_serial || mono_before(mono_now(), v->passed_until);
 }
 
 /** Without a look at the agent's descriptors: closed for certain, or perhaps still open? */
@@ -244,13 +236,13 @@ static void sweep(struct session *s)
     uint32_t slots = vsock_slots_used(s->sockets);
 
     if (!s->agents.can_get_fd)
-        survey(s);
+        holders_sweep(s);
     for (uint32_t i = 0; i < slots; i++) {
         struct vsock *v = vsock_at(s->sockets, i);
 
-        if (v == NULL || v->flow != NULL || v->is_queued || v->is_busy)
+        if (v == NULL || v->flow != NULL || v->is_queued || v->is_busy || v->kept_fd >= 0)
             continue;
-        if (v->kept_fd >= 0 ? !was_seen(s, v) : !may_be_open(s, v))
+        if (!may_be_open(s, v))
             sock_end(s, v);
     }
     s->sweep_at = 2 * vsock_count(s->sockets);
@@ -258,36 +250,15 @@ static void sweep(struct session *s)
         s->sweep_at = 256;
 }
 
-static void on_survey_due(void *self, struct mono now)
-{
-    (void)now;
-    sweep(self);
-}
-
 bool sock_is_open(struct session *s, struct vsock *v)
 {
     bool is_open = v->is_busy || may_be_open(s, v);
 
-    if (is_open && !v->is_busy &&
-        v->kept_fd >= 0) { /* our own duplicate keeps it open: who else? */
-        survey(s);
-        is_open = was_seen(s, v);
-    }
+    if (is_open && !v->is_busy && v->kept_fd >= 0) /* our own duplicate keeps it open: who else? */
+        is_open = holders_have(s, v);
     if (!is_open)
         sock_end(s, v);
     return is_open;
-}
-
-bool sock_seems_open(struct session *s, struct vsock *v)
-{
-    if (v->kept_fd < 0 || v->seen != s->survey_serial || !mono_before(mono_now(), s->survey_until))
-        return sock_is_open(s, v);
-    s->survey_timer.expired = on_survey_due;
-    s->survey_timer.self = s;
-    if (s->survey_timer.index_ == 0 &&
-        loop_timer_set(s->loop, &s->survey_timer, s->survey_until) < 0)
-        return sock_is_open(s, v);
-    return true;
 }
 
 /* Birth */
@@ -314,8 +285,10 @@ int64_t sock_give(struct session *s, const struct trap *t, struct vsock *v, int 
 {
     int number = notify_give_fd(&s->notify, t->call.id, agent_end, is_cloexec);
 
-    if (number >= 0 && !s->agents.can_get_fd)
+    if (number >= 0 && !s->agents.can_get_fd) {
         v->kept_fd = take_fd(&agent_end);
+        holders_note(v, t->call.tid, number);
+    }
     own_close(&agent_end);
     if (number >= 0)
         return CALL_DONE;

@@ -82,13 +82,13 @@ struct session {
     struct refusals *refusals;
     struct ip local_v4; /* our address toward the network; IP_NONE: none */
     struct ip local_v6;
-    uint8_t *scratch;               /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
-    uint32_t survey_serial;         /* of the latest look at who has which socket */
-    struct mono survey_until;       /* that look is believed until then */
-    struct loop_timer survey_timer; /* looks again, for those who connected on a belief */
-    uint32_t sweep_at;              /* look for dead sockets when so many are in use */
-    uint32_t ping_peers;            /* destinations of ping sockets that are remembered */
-    uint64_t handshakes;            /* tunnel handshakes completed, for the message about none */
+    uint8_t *scratch;                /* SESSION_SCRATCH bytes for one datagram or chunk; owned */
+    uint32_t survey_serial;          /* of the latest look at who has which socket: holders.c */
+    int64_t holders_ms;              /* how long until the next, while somebody waits */
+    struct loop_timer holders_timer; /* looks again */
+    uint32_t sweep_at;               /* look for dead sockets when so many are in use */
+    uint32_t ping_peers;             /* destinations of ping sockets that are remembered */
+    uint64_t handshakes;             /* tunnel handshakes completed, for the message about none */
 };
 
 /** One trapped call while it is handled. */
@@ -108,6 +108,9 @@ int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret,
 int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data,
                size_t len) MUST_USE;
 bool trap_is_nonblock(struct session *s, const struct trap *t);
+/** trap_events() - What poll(2) says of the agent's own end (EPOLLIN, EPOLLHUP, …); 0 where that
+ * cannot be learnt. */
+uint32_t trap_events(const struct trap *t);
 /** trap_deadline() - Until when a call may wait: SO_RCVTIMEO or SO_SNDTIMEO as @option says. */
 struct mono trap_deadline(struct session *s, const struct trap *t, int option);
 /** trap_hold() - Keep the call waiting for @what on its socket; the time limit is SO_RCVTIMEO or
@@ -141,13 +144,13 @@ int64_t sock_give(struct session *s, const struct trap *t, struct vsock *v, int 
 int sock_watch(struct session *s, struct vsock *v, uint32_t events,
                void (*ready)(void *self, uint32_t events)) MUST_USE;
 void sock_close_end(struct session *s, struct vsock *v);
+/** sock_let_go() - The connection stands: a duplicate of the agent's end that we kept would hide
+ * its close, and is closed. A trap's t->fd was one. */
+void sock_let_go(struct vsock *v);
 /** sock_end() - The agent has no descriptor of the socket any more: release everything. */
 void sock_end(struct session *s, struct vsock *v);
 /** sock_is_open() - Does a process of the agent still have the socket? When not, it is ended. */
 bool sock_is_open(struct session *s, struct vsock *v);
-/** sock_seems_open() - The same, but a look at everybody's descriptors that was made just now is
- * believed, and made again soon. */
-bool sock_seems_open(struct session *s, struct vsock *v);
 /** sock_claim() - Take the local name @at for @v; dead owners are cleared away first.
  * Port 0: one of our choice. Errors: -EADDRINUSE. */
 int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at) MUST_USE;

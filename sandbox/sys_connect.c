@@ -15,6 +15,7 @@
 
 #include "base/own.h"
 #include "sandbox/dispatch.h"
+#include "sandbox/holders.h"
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
 #include "sandbox/loopback.h"
@@ -48,6 +49,7 @@ static int attach(struct session *s, struct vsock *v)
     flow_reset_on_close(v->flow, v->is_resetting);
     v->is_flow_open = false;
     vsock_move(v, VSOCK_CONNECTED);
+    sock_let_go(v);
     return 0;
 }
 
@@ -149,10 +151,6 @@ int tcp_join(struct session *s, struct trap *t)
     if (end < 0)
         return end;
     v->our_end = end;
-    if (v->kept_fd >= 0) { /* our duplicate would hide the agent's close */
-        own_close(&v->kept_fd);
-        t->fd = -1;
-    }
     return 0;
 }
 
@@ -165,19 +163,15 @@ bool tcp_is_pending(const struct vsock *v)
 static int settle(struct session *s, struct trap *t)
 {
     struct vsock *v = t->sock;
-    int canary_end = t->fd;
-    auto_fd copy = -1;
-    int err;
+    bool is_kept = v->kept_fd >= 0;
+    int err = tcp_join(s, t);
 
-    if (v->kept_fd >= 0) { /* tcp_join() closes it */
-        copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
-        canary_end = copy;
-    }
-    err = tcp_join(s, t);
     if (err == 0)
-        err = inject_canary(canary_end);
+        err = inject_canary(t->fd);
     if (err == 0)
         err = attach(s, v);
+    if (is_kept)
+        t->fd = v->kept_fd;
     if (err < 0) {
         struct flow *f = v->flow;
 
@@ -266,22 +260,16 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
     v->remote = *dst;
     v->pid = sock_info(s, v)->pid;
     vsock_move(v, VSOCK_CONNECTING);
+    holders_look_soon(s, v);
     if (!is_nonblock) {
         held = trap_hold(s, t, HELD_CONNECT, SO_SNDTIMEO);
         if (held == CALL_HELD)
             return CALL_HELD;
         err = (int)held;
     } else {
-        int agent_end = t->fd;
-        auto_fd copy = -1;
-
-        if (v->kept_fd >= 0) {
-            copy = fcntl(v->kept_fd, F_DUPFD_CLOEXEC, 0);
-            agent_end = copy;
-        }
         err = tcp_join(s, t);
         if (err == 0) {
-            v->filled = inject_fill(agent_end);
+            v->filled = inject_fill(t->fd);
             err = tcp_watch_connecting(s, v);
         }
         if (err == 0)
@@ -303,7 +291,7 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
 
     do
         listener = vsock_listener(s->sockets, dst, rng_u32(s->rng));
-    while (listener != NULL && !sock_seems_open(s, listener));
+    while (listener != NULL && !sock_is_open(s, listener));
     if (listener != NULL)
         return loopback_connect(s, t, listener, dst);
     if (sock_is_host_ip(s, &dst->ip) &&

@@ -13,6 +13,7 @@
 
 #include "base/own.h"
 #include "sandbox/dispatch.h"
+#include "sandbox/holders.h"
 #include "sandbox/inet.h"
 #include "sandbox/loopback.h"
 
@@ -25,6 +26,8 @@ void listen_announce(struct session *s, struct vsock *listener)
             break; /* full: the rest is announced as bytes are taken */
         listener->announced++;
     }
+    if (listener->queue_count > 0)
+        holders_look_soon(s, listener);
     held_wake(s->held, listener, HELD_ACCEPT);
 }
 
@@ -139,6 +142,9 @@ static int64_t hand_over(struct session *s, struct trap *t, struct vsock *child,
     number = notify_give_fd(&s->notify, t->call.id, child->our_end, (flags & SOCK_CLOEXEC) != 0);
     if (number < 0)
         return number == -ENOENT ? CALL_DONE : number;
+    if (!s->agents.can_get_fd)
+        child->kept_fd = take_fd(&child->our_end);
+    sock_let_go(child);
     own_close(&child->our_end);
     return number;
 }

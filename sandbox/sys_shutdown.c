@@ -5,7 +5,7 @@
  * listeners, which shutdown(2) turns back into plain sockets.
  */
 #include <errno.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "sandbox/dispatch.h"
@@ -14,9 +14,7 @@
 /** Is the connection over in both directions? */
 static bool is_over(const struct trap *t)
 {
-    struct pollfd p = {.fd = t->fd};
-
-    return t->fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) != 0;
+    return (trap_events(t) & EPOLLHUP) != 0;
 }
 
 static int64_t shut_tcp(struct session *s, struct trap *t, int how)

@@ -8,8 +8,8 @@
 #include <linux/in6.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "sandbox/dispatch.h"
 #include "sandbox/options.h"
@@ -72,9 +72,13 @@ static int64_t set_buffer(struct session *s, struct trap *t, int name)
         value = 2304; /* SOCK_MIN_RCVBUF */
     if (name == SO_SNDBUF && value < 4608)
         value = 4608; /* SOCK_MIN_SNDBUF */
-    if (name == SO_SNDBUF && t->sock->is_loopback && s->relay_stack == NULL && t->fd >= 0)
-        inject_limit_send(t->fd, value); /* a relayed end needs its room for the canary */
-    return vsock_option_set(t->sock, SOL_SOCKET, name, value);
+    err = vsock_option_set(t->sock, SOL_SOCKET, name, value);
+    if (err < 0 || name != SO_SNDBUF || !t->sock->is_loopback || s->relay_stack != NULL)
+        return err; /* a relayed end needs its room for the canary */
+    if (t->fd < 0)
+        return CALL_CONTINUE; /* the same, done by the kernel */
+    inject_limit_send(t->fd, value);
+    return 0;
 }
 
 /** Options that must not be believed, or that have a value of their own kind. */
@@ -98,9 +102,8 @@ static bool set_special(struct session *s, struct trap *t, int level, int name, 
             *ret = -EPERM;
             return true;
         case SO_RCVLOWAT: /* acts on the AF_UNIX object; its own value is ours to set */
-            *ret = read_int(s, t, level, &value);
-            if (*ret == 0 && t->fd >= 0 &&
-                setsockopt(t->fd, level, name, &value, sizeof(value)) < 0)
+            *ret = t->fd < 0 ? CALL_CONTINUE : read_int(s, t, level, &value);
+            if (*ret == 0 && setsockopt(t->fd, level, name, &value, sizeof(value)) < 0)
                 *ret = -errno;
             return true;
         default:
@@ -217,8 +220,10 @@ static int64_t get_error(struct session *s, struct trap *t)
     }
     v->so_error = 0;
     if (vsock_is_dgram(v))
-        (void)udp_error_take(s, v, t->fd);    /* its alarm goes with it */
-    if (t->fd >= 0 && v->kind == VSOCK_TCP) { /* the object's own error: a reset */
+        (void)udp_error_take(s, v, t->fd); /* its alarm goes with it */
+    if (t->fd < 0 && v->kind == VSOCK_TCP && err == 0)
+        return CALL_CONTINUE; /* the object's own error: a reset */
+    if (t->fd >= 0 && v->kind == VSOCK_TCP) {
         int32_t native = 0;
 
         if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &native, &len) == 0 && err == 0 &&
@@ -250,7 +255,6 @@ static int64_t get_info(struct session *s, struct trap *t)
         [VSOCK_LISTENING] = TCP_LISTEN,
         [VSOCK_OVER] = TCP_CLOSE,
     };
-    struct pollfd end = {.fd = t->fd, .events = POLLRDHUP};
     struct tcp_info info = {
         .tcpi_state = states[t->sock->state],
         .tcpi_snd_mss = MSS,
@@ -265,10 +269,12 @@ static int64_t get_info(struct session *s, struct trap *t)
         .tcpi_rcv_space = 65535,
     };
 
-    if (info.tcpi_state == TCP_ESTABLISHED && poll(&end, 1, 0) > 0) {
-        if ((end.revents & POLLHUP) != 0)
+    if (info.tcpi_state == TCP_ESTABLISHED) {
+        uint32_t events = trap_events(t);
+
+        if ((events & EPOLLHUP) != 0)
             info.tcpi_state = TCP_CLOSE;
-        else if ((end.revents & POLLRDHUP) != 0)
+        else if ((events & EPOLLRDHUP) != 0)
             info.tcpi_state = TCP_CLOSE_WAIT;
     }
     return option_write(s, t, &info, sizeof(info));
@@ -323,7 +329,7 @@ static bool get_socket(struct session *s, struct trap *t, int name, int64_t *ret
         value = 1;
         if (t->fd >= 0)
             (void)getsockopt(t->fd, SOL_SOCKET, SO_RCVLOWAT, &value, &len); /* 1 when it fails */
-        *ret = give_int(s, t, value);
+        *ret = t->fd < 0 ? CALL_CONTINUE : give_int(s, t, value);
         return true;
     case SO_PEERCRED:
         *ret = option_write(s, t, &nobody, sizeof(nobody));

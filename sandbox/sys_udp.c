@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "sandbox/holders.h"
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
 #include "sandbox/resolver.h"
@@ -134,8 +135,9 @@ static int send_local(struct session *s, struct vsock *v, const struct endpoint 
     /* That a receiver was closed is seen when it is sent to; then it is ended, and not found again.
      */
     while ((receiver = vsock_receiver(s->sockets, dst, &src)) != NULL) {
-        if (udp_deliver(s, receiver, &src, payload, &wish->mark) == 0 || receiver->kept_fd >= 0 ||
-            sock_is_open(s, receiver))
+        if (receiver->kept_fd >= 0 && !sock_is_open(s, receiver))
+            continue; /* our duplicate would take it */
+        if (udp_deliver(s, receiver, &src, payload, &wish->mark) == 0 || sock_is_open(s, receiver))
             return 0;
     }
     return -ECONNREFUSED;
@@ -181,6 +183,7 @@ static int send_remote(struct session *s, struct vsock *v, const struct endpoint
             *d = NULL;
             return err;
         }
+        holders_look_soon(s, v);
     }
     err = dgram_send(*d, dst, payload);
     if (err == 0)

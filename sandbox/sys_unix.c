@@ -62,10 +62,12 @@ void unix_kept_done(struct session *s)
             kept_end(&s->unix_kept[i]);
 }
 
-static void on_seen(void *self, uint64_t inode)
+static void on_seen(void *self, uint64_t inode, pid_t tid, int fd)
 {
     struct unix_kept *k = kept_find(self, inode);
 
+    (void)tid;
+    (void)fd;
     if (k != NULL)
         k->is_seen = true;
 }

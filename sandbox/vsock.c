@@ -101,8 +101,11 @@ int vsock_new(struct vsock_table *t, enum vsock_kind kind, uint64_t inode, struc
     else
         return -ENFILE;
     generation = v->generation + 1;
-    *v = (struct vsock){
-        .kind = (uint8_t)kind, .generation = generation, .our_end = -1, .kept_fd = -1};
+    *v = (struct vsock){.kind = (uint8_t)kind,
+                        .generation = generation,
+                        .our_end = -1,
+                        .kept_fd = -1,
+                        .look_fd = -1};
     t->count++;
     inode_add(t, v, inode);
     vsock_move(v, VSOCK_OPEN);

@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "base/loop.h"
@@ -116,7 +117,11 @@ struct vsock {
     int32_t pid;      /* process that made or connected it, for records */
     int our_end;      /* owned; -1 */
     int kept_fd;      /* our duplicate of the agent's end where pidfd_getfd is denied; owned; -1 */
-    uint32_t seen;    /* serial of the latest survey that found it */
+    int look_fd;      /* an epoll instance that tells the state of the agent's end, which we do not
+                         keep; owned; -1 */
+    pid_t holder_tid; /* a thread that had it, and under which number: holders.c */
+    int holder_fd;
+    uint32_t seen;            /* serial of the latest survey that found it */
     struct mono passed_until; /* it may be in a message until then, where no survey sees it */
     struct loop_watch watch;  /* of our_end */
     struct held *waiters;     /* calls held for this socket */

@@ -153,7 +153,66 @@ START_TEST(socket_of_a_foreign_caller_is_refused)
 }
 END_TEST
 
+struct sought {
+    uint64_t inode;
+    pid_t tid;
+    int fd;
+    unsigned count;
+};
+
+static void on_seen(void *self, uint64_t inode, pid_t tid, int fd)
+{
+    struct sought *x = self;
+
+    if (inode != x->inode)
+        return;
+    x->tid = tid;
+    x->fd = fd;
+    x->count++;
+}
+
+/* Goal: a survey says which process has a socket, and under which number; our own do not count. */
+START_TEST(survey_finds_the_holder)
+{
+    int pair[2];
+    int line[2];
+    char byte;
+    struct agents a;
+    struct sought x = {.count = 0};
+    uint64_t inode;
+    pid_t pid;
+
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(line) == 0);
+    pid = fork();
+    if (pid == 0) {
+        must(dup2(pair[0], 77) == 77 && close(pair[0]) == 0 && write(line[1], "y", 1) == 1);
+        for (;;)
+            (void)pause();
+    }
+    must(read(line[0], &byte, 1) == 1);
+    ck_assert_int_eq(agents_init(&a, pid), 0);
+    ck_assert_int_eq(agent_fd_inode(&a, getpid(), pair[0], &x.inode), 0);
+    agent_survey(&a, on_seen, &x);
+    ck_assert_uint_eq(x.count, 1);
+    ck_assert_int_eq(x.tid, pid);
+    ck_assert_int_eq(x.fd, 77);
+    ck_assert_int_eq(agent_fd_inode(&a, x.tid, x.fd, &inode), 0);
+    ck_assert_uint_eq(inode, x.inode);
+    (void)kill(pid, SIGKILL);
+    must(waitpid(pid, NULL, 0) == pid);
+    ck_assert_int_lt(agent_fd_inode(&a, x.tid, x.fd, &inode), 0);
+    agent_survey(&a, on_seen, &x);
+    ck_assert_uint_eq(x.count, 1);
+    agents_done(&a);
+    for (unsigned i = 0; i < 2; i++) {
+        (void)close(pair[i]);
+        (void)close(line[i]);
+    }
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(survey_finds_the_holder),
     SUITE_TEST(process_of_another_network_namespace_is_foreign),
     SUITE_ROWS(socket_of_a_foreign_caller_is_refused, ARRAY_COUNT(rows)),
 };

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "tests/support/suite.h"
@@ -93,7 +94,45 @@ START_TEST(edge_takes_only_its_own_byte)
 }
 END_TEST
 
+/* Goal: an end is looked at without being kept open. Method: a look is taken through a duplicate
+ * that is then closed; events are still told, and the peer hears the close of the last other one.
+ */
+START_TEST(look_tells_events_and_keeps_nothing_open)
+{
+    struct ends e = joined();
+    int copy = dup(e.agent);
+    int look = inject_look(copy);
+    struct pollfd ours = {.fd = e.ours, .events = POLLRDHUP};
+
+    ck_assert_int_ge(look, 0);
+    ck_assert_int_eq(close(copy), 0);
+    ck_assert_uint_eq(inject_events(-1, look), EPOLLOUT);
+    ck_assert_uint_eq(inject_events(e.agent, -1), EPOLLOUT);
+    ck_assert_int_eq(send(e.ours, "x", 1, MSG_DONTWAIT), 1);
+    ck_assert_uint_eq(inject_events(-1, look), EPOLLIN | EPOLLOUT);
+    ck_assert_int_eq(shutdown(e.ours, SHUT_WR), 0);
+    ck_assert_uint_eq(inject_events(-1, look), EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    ck_assert_int_eq(shutdown(e.agent, SHUT_WR), 0);
+    ck_assert_uint_eq(inject_events(-1, look) & EPOLLHUP, EPOLLHUP);
+    ck_assert_uint_eq(inject_events(e.agent, -1) & EPOLLHUP, EPOLLHUP);
+    part(&e);
+    e = joined();
+    (void)close(look);
+    look = inject_look(e.agent);
+    ck_assert_int_eq(close(e.agent), 0);
+    ours.fd = e.ours;
+    ck_assert_int_eq(poll(&ours, 1, 0), 1);
+    ck_assert_int_eq(ours.revents & POLLHUP, POLLHUP);
+    ck_assert_uint_eq(inject_events(-1, look), 0);
+    ck_assert_uint_eq(inject_events(-1, -1), 0);
+    (void)close(look);
+    (void)close(e.ours);
+    rendezvous_done(&e.r);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(look_tells_events_and_keeps_nothing_open),
     SUITE_TEST(filled_end_is_not_writable_until_drained),
     SUITE_TEST(bytes_written_during_the_drain_are_kept),
     SUITE_TEST(edge_takes_only_its_own_byte),

@@ -509,30 +509,62 @@ static int64_t hold_for_more(struct session *s, const struct trap *t)
     return trap_hold_own(s, t, HELD_INPUT, SO_RCVTIMEO, take_fd(&timer), EPOLLIN);
 }
 
+/** One recvmsg(2) without waiting. Returns its result or -errno. */
+static int64_t receive_once(int fd, const struct unix_message *m, struct msghdr *in, int flags,
+                            struct rights *r)
+{
+    bool wants_control = m->control != 0 && m->control_len > 0;
+    ssize_t n;
+
+    in->msg_namelen = sizeof(struct sockaddr_storage);
+    in->msg_control = wants_control ? r->control.bytes : NULL;
+    in->msg_controllen = wants_control ? sizeof(r->control.bytes) : 0;
+    n = recvmsg(fd, in, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0)
+        return -errno;
+    collect_rights(in, r);
+    return n;
+}
+
+/**
+ * MSG_PEEK on a stream that has filled the buffer goes on to look for descriptors: those that it
+ * shows may be of a message that no byte was read of (unix_stream_read_generic()). Only taking it
+ * tells. The buffer that was peeked into has the same bytes, so it is tried before.
+ */
+static int64_t take_surely(struct session *s, const struct trap *t, const struct unix_message *m,
+                           struct msghdr *in, struct rights *r)
+{
+    const struct iovec *piece = in->msg_iov;
+    int err = notify_is_valid(&s->notify, t->call.id) ? 0 : -ESRCH;
+
+    rights_done(r);
+    if (err == 0)
+        err = agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, piece->iov_base,
+                            piece->iov_len);
+    return err < 0 ? err : receive_once(t->fd, m, in, m->flags & MSG_TRUNC, r);
+}
+
 static int64_t receive_into(struct session *s, const struct trap *t, const struct unix_message *m,
                             struct iovec *piece, struct rights *r)
 {
-    int flags = (m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC)) | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    int flags = m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC);
     bool looks_first = (flags & (MSG_PEEK | MSG_OOB)) == 0 && !has_peek_offset(t->fd);
     struct sockaddr_storage name;
-    struct msghdr in = {
-        .msg_name = &name,
-        .msg_namelen = sizeof(name),
-        .msg_iov = piece,
-        .msg_iovlen = 1,
-        .msg_control = m->control != 0 && m->control_len > 0 ? r->control.bytes : NULL,
-        .msg_controllen = m->control != 0 && m->control_len > 0 ? sizeof(r->control.bytes) : 0,
-    };
-    ssize_t n = recvmsg(t->fd, &in, flags | (looks_first ? MSG_PEEK : 0));
+    struct msghdr in = {.msg_name = &name, .msg_iov = piece, .msg_iovlen = 1};
+    int64_t n = receive_once(t->fd, m, &in, flags | (looks_first ? MSG_PEEK : 0), r);
     size_t len;
     int err;
 
-    if (n < 0 && errno == EAGAIN && (m->flags & MSG_DONTWAIT) == 0 && !trap_is_nonblock(s, t))
+    if (n >= 0 && looks_first && r->count > 0 && (size_t)n == piece->iov_len &&
+        socket_type(t->fd) == SOCK_STREAM) {
+        looks_first = false;
+        n = take_surely(s, t, m, &in, r);
+    }
+    if (n == -EAGAIN && (m->flags & MSG_DONTWAIT) == 0 && !trap_is_nonblock(s, t))
         return trap_hold_fd(s, t, HELD_INPUT, SO_RCVTIMEO, EPOLLIN | EPOLLRDHUP);
     if (n < 0)
-        return -errno;
+        return n;
     len = (size_t)n < piece->iov_len ? (size_t)n : piece->iov_len;
-    collect_rights(&in, r);
     if (r->count == 0 && looks_first && is_to_be_filled(s, t, m, len, piece->iov_len))
         return hold_for_more(s, t);
     err = deliver(s, t, m, &in, len);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/inject.h"
 
 #define LINE_CAP 256
 
@@ -103,4 +104,55 @@ int agent_fds_of(struct agents *a, pid_t tid, uint64_t inode, struct agent_fds *
     }
     (void)closedir(dir);
     return err;
+}
+
+/* In other processes */
+
+static int fd_of_process(struct agents *a, pid_t pid, uint64_t inode)
+{
+    struct agent_fds *fds = calloc(1, sizeof(*fds));
+    uint64_t found;
+    int fd = -ENOENT;
+    int err;
+
+    if (fds == NULL)
+        return -ENOMEM;
+    err = agent_fds_of(a, pid, inode, fds);
+    if (err == 0 && fds->count > 0) {
+        fd = agent_get_fd(a, pid, fds->fd[0]);
+        /* The number may be another descriptor's by now, or the process another one. */
+        if (fd >= 0 && (inject_inode(fd, &found) < 0 || found != inode)) {
+            (void)close(fd);
+            fd = -ENOENT;
+        }
+    }
+    free(fds);
+    return fd;
+}
+
+int agent_fd_anywhere(struct agents *a, pid_t first, uint64_t inode)
+{
+    int fd = fd_of_process(a, first, inode);
+    struct dirent *entry;
+    DIR *dir;
+    int dir_fd;
+
+    if (fd >= 0 || fd == -EPERM || fd == -ENOMEM)
+        return fd;
+    dir_fd = openat(a->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    dir = fdopendir(dir_fd);
+    if (dir == NULL) {
+        (void)close(dir_fd);
+        return -ENOMEM;
+    }
+    while (fd < 0 && (entry = readdir(dir)) != NULL) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        if (pid > 0 && pid != getpid())
+            fd = fd_of_process(a, pid, inode);
+    }
+    (void)closedir(dir);
+    return fd >= 0 ? fd : -ENOENT;
 }

@@ -35,6 +35,12 @@ struct agent_fds {
  * registrations of it. What exceeds the bounds is left out. Errors: -errno of reading. */
 int agent_fds_of(struct agents *a, pid_t tid, uint64_t inode, struct agent_fds *ret) MUST_USE;
 
+/** agent_fd_anywhere() - Our own duplicate of the socket @inode, from whichever process has it
+ * open;
+ * @first is looked at first. Costs a look at each process of the user when it is not there.
+ * Errors: -ENOENT nobody has it; -EPERM duplicates are not allowed here. */
+int agent_fd_anywhere(struct agents *a, pid_t first, uint64_t inode) MUST_USE;
+
 /** agent_watch_parse() - One line of an epoll instance's fdinfo. Pure. Returns false when the line
  * is no registration, or one of another inode. */
 bool agent_watch_parse(const char *line, uint64_t inode, struct agent_watch *ret);

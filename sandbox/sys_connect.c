@@ -18,6 +18,7 @@
 #include "sandbox/holders.h"
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
+#include "sandbox/linger.h"
 #include "sandbox/loopback.h"
 #include "sandbox/records.h"
 #include "sandbox/replace.h"
@@ -223,6 +224,7 @@ static int64_t disconnect(struct session *s, struct trap *t)
         return 0;
     if (v->state == VSOCK_LISTENING)
         listen_stop(s, v);
+    linger_reset_at_close(s, t);
     v->flow = NULL;
     v->is_ending = true; /* closed() shall leave the socket alone */
     if (f != NULL)
@@ -233,6 +235,7 @@ static int64_t disconnect(struct session *s, struct trap *t)
     forget_name(s, v);
     v->remote = (struct endpoint){0};
     v->is_loopback = false;
+    v->is_torn = false;
     v->connect_returns_0 = false;
     v->is_flow_open = false;
     if (v->state != VSOCK_OPEN)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 
 #include "sandbox/dispatch.h"
 #include "sandbox/inet.h"
@@ -82,6 +83,7 @@ int64_t sys_getsockname(struct session *s, struct trap *t)
 int64_t sys_getpeername(struct session *s, struct trap *t)
 {
     struct vsock *v = t->sock;
+    struct pollfd end = {.fd = t->fd}; /* POLLHUP: the other end was closed */
     struct sockaddr_storage name;
     struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
     unsigned len;
@@ -93,6 +95,8 @@ int64_t sys_getpeername(struct session *s, struct trap *t)
     tcp_settle(s, t);
     if (v->state != VSOCK_CONNECTED || v->remote.port == 0)
         return -ENOTCONN; /* without a port there is no name: inet_getname() */
+    if (v->is_torn && poll(&end, 1, 0) > 0)
+        return -ENOTCONN;
     len = inet_write(&v->remote, v->is_v6, &name);
     return sockaddr_write(s, t, &name, len, t->call.arg[1], t->call.arg[2]);
 }

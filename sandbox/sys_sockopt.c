@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 #include "sandbox/dispatch.h"
+#include "sandbox/linger.h"
 #include "sandbox/options.h"
 #include "sandbox/sys_tcp.h"
 #include "sandbox/udp_errors.h"
@@ -42,6 +43,7 @@ static int read_int(struct session *s, const struct trap *t, int level, int32_t 
 
 static int64_t set_linger(struct session *s, struct trap *t)
 {
+    bool was_resetting = t->sock->is_resetting;
     struct linger linger;
     int err;
 
@@ -53,6 +55,10 @@ static int64_t set_linger(struct session *s, struct trap *t)
     t->sock->is_resetting = linger.l_onoff != 0 && linger.l_linger == 0;
     if (t->sock->flow != NULL)
         flow_reset_on_close(t->sock->flow, t->sock->is_resetting);
+    else if (t->sock->is_resetting && !was_resetting)
+        linger_reset_at_close(s, t);
+    else if (was_resetting && !t->sock->is_resetting)
+        linger_close_in_order(s, t);
     err = vsock_option_set(t->sock, SOL_SOCKET, SO_LINGER,
                            linger.l_onoff != 0 ? linger.l_linger & INT32_MAX : -1);
     return err;

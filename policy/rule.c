@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "policy/unix_name.h"
 
@@ -24,6 +25,13 @@ static bool starts_with(struct bytes text, const char *word)
     size_t len = strlen(word);
 
     return text.len >= len && memcmp(text.data, word, len) == 0;
+}
+
+static bool starts_with_any_case(struct bytes text, const char *word)
+{
+    size_t len = strlen(word);
+
+    return text.len >= len && strncasecmp((const char *)text.data, word, len) == 0;
 }
 
 /** Offset of @c in @text, or its length. */
@@ -219,6 +227,10 @@ static int parse_rule(struct bytes text, struct rule *ret, struct fault *fault)
             fault->at += at;
         return err;
     }
+    if (starts_with_any_case(text, UNIX_SCHEME))
+        return fault_at(fault, 0,
+                        "write unix: for a socket of this host, or tcp://unix:PORT for a host of "
+                        "that name");
     if ((err = parse_scheme(text, ret, &at, fault)) < 0)
         return err;
     if ((err = parse_host(from(text, at), ret, &len, fault)) < 0) {
@@ -289,16 +301,19 @@ size_t rule_print(const struct rule *r, char ret[static POLICY_RULE_TEXT_MAX + 1
                                           [POLICY_UNIX] = "unix:"};
     char host[POLICY_HOSTNAME_MAX + 3];
     char ports[16] = ":*";
+    const char *scheme = schemes[r->proto];
     int len;
 
     print_host(r, host, sizeof(host));
+    if (r->proto == POLICY_TCP && strcmp(host, "unix") == 0)
+        scheme = "tcp://"; /* a host of this name; without it would be a scheme */
     if (r->proto == POLICY_ICMP || r->proto == POLICY_UNIX)
         ports[0] = '\0';
     else if (r->port_min == r->port_max)
         (void)snprintf(ports, sizeof(ports), ":%u", r->port_min);
     else if (r->port_min > 0)
         (void)snprintf(ports, sizeof(ports), ":%u-%u", r->port_min, r->port_max);
-    len = snprintf(ret, POLICY_RULE_TEXT_MAX + 1, "%s%s%s", schemes[r->proto], host, ports);
+    len = snprintf(ret, POLICY_RULE_TEXT_MAX + 1, "%s%s%s", scheme, host, ports);
     must(len > 0 && len <= (int)POLICY_RULE_TEXT_MAX);
     return (size_t)len;
 }

@@ -577,7 +577,8 @@ static int read_number(const struct field *f, const struct json *v, struct recor
     case FIELD_DURATION:
         if (json_read_double(v, &ms) < 0 || ms < 0 || ms > (double)(DURATION_MAX_NS / NS_PER_MS))
             return -EINVAL;
-        number = (int64_t)(ms * 1e6 + 0.5);
+        number =
+            (int64_t)(ms * 1e3 + 0.5) * NS_PER_US; /* as lines have it: exact up to the limit */
         memcpy(to, &number, sizeof(number));
         return 0;
     case FIELD_TEXT:

@@ -121,6 +121,31 @@ START_TEST(message_round_trip_gives_the_same_line)
 }
 END_TEST
 
+/* Goal: a line that is read and written again is the same line, whatever the duration. */
+START_TEST(line_round_trip_keeps_the_duration)
+{
+    static const int64_t durations_ns[] = {
+        0, 1000, 12345000, 35283761927617000, 35465847065561000, 99999999999999000,
+    };
+    struct audit_record r = flow_record();
+    struct record_text t;
+    struct buf before;
+    struct buf after;
+
+    buf_init(&before, AUDIT_LINE_MAX);
+    buf_init(&after, AUDIT_LINE_MAX);
+    r.duration_ns = durations_ns[_i];
+    write_line(&r, RECORD_LINE, &before);
+    ck_assert_int_eq(record_read(buf_bytes(&before), RECORD_LINE, &t, NULL), 0);
+    ck_assert_int_eq(t.r.duration_ns, r.duration_ns);
+    write_line(&t.r, RECORD_LINE, &after);
+    ck_assert_str_eq(buf_text(&after), buf_text(&before));
+    record_text_done(&t);
+    buf_done(&before);
+    buf_done(&after);
+}
+END_TEST
+
 static const char *const hostile_texts[] = {
     "line\r\nfeed {\"kind\":\"flow\"}",
     "\x1b[2J\x1b]0;title\x07",
@@ -274,6 +299,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(decision_line_keeps_the_six_compatible_keys_even_when_empty),
     SUITE_TEST(stream_members_have_the_names_of_flow_events),
     SUITE_TEST(message_round_trip_gives_the_same_line),
+    SUITE_ROWS(line_round_trip_keeps_the_duration, 6),
     SUITE_ROWS(hostile_text_stays_inside_its_string, 6),
     SUITE_TEST(text_longer_than_its_field_is_cut_between_characters),
     SUITE_TEST(largest_record_fits_a_message_and_a_line),

@@ -10,16 +10,21 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define T   1u /* TCP sockets have it */
-#define U   2u /* UDP sockets have it */
-#define N   4u /* netlink sockets have it */
-#define SIX 8u /* only AF_INET6 sockets have it */
+#include "sandbox/interfaces.h"
 
-#define IS_BOOL          0, 1, VALUE_BOOL
-#define RANGE(a, b)      (a), (b), VALUE_NUMBER
-#define OR_DEFAULT(a, b) (a), (b), VALUE_OR_DEFAULT
-#define ANY              INT32_MIN, INT32_MAX, VALUE_NUMBER
-#define IGNORED          0, 0, VALUE_IGNORED
+#define T    1u /* TCP sockets have it */
+#define U    2u /* UDP sockets have it */
+#define N    4u /* netlink sockets have it */
+#define SIX  8u /* only AF_INET6 sockets have it */
+#define FULL OPTION_IS_FULL
+
+#define IS_BOOL             0, 1, VALUE_BOOL
+#define RANGE(a, b)         (a), (b), VALUE_NUMBER
+#define OR_DEFAULT(a, b)    (a), (b), VALUE_OR_DEFAULT
+#define ANY                 INT32_MIN, INT32_MAX, VALUE_NUMBER
+#define IGNORED             0, 0, VALUE_IGNORED
+#define IGNORED_RANGE(a, b) (a), (b), VALUE_IGNORED
+#define INTERFACE           0, 0, VALUE_INTERFACE
 
 #define WINDOW_CLAMP_MIN 1152 /* SOCK_MIN_RCVBUF / 2 */
 
@@ -33,6 +38,13 @@ static const struct option_row rows[] = {
 #define OPTION(level_, name_, kinds_, initial_, ...) {level_, name_, kinds_, initial_, __VA_ARGS__},
 #include "sandbox/options.def"
 #undef OPTION
+};
+
+static const struct option_answer answers[] = {
+#define ANSWER(level_, first_, last_, kinds_, get_, zero_, other_)                                 \
+    {level_, first_, last_, kinds_, get_, zero_, other_},
+#include "sandbox/answers.def"
+#undef ANSWER
 };
 
 static unsigned kind_bits(const struct vsock *v)
@@ -49,6 +61,24 @@ static unsigned kind_bits(const struct vsock *v)
     return 0;
 }
 
+static bool is_for(const struct vsock *v, unsigned kinds)
+{
+    return (kinds & kind_bits(v)) != 0 && ((kinds & SIX) == 0 || v->is_v6);
+}
+
+const struct option_answer *option_answer(const struct vsock *v, int level, int name)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(answers); i++) {
+        const struct option_answer *a = &answers[i];
+
+        if (a->level == IPPROTO_UDP && v->kind == VSOCK_PING)
+            continue;
+        if (a->level == level && name >= a->first && name <= a->last && is_for(v, a->kinds))
+            return a;
+    }
+    return NULL;
+}
+
 const struct option_row *option_find(const struct vsock *v, int level, int name)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -57,9 +87,30 @@ const struct option_row *option_find(const struct vsock *v, int level, int name)
         if (r->level == SOL_UDPLITE && v->kind == VSOCK_PING)
             continue;
         if (r->level == level && r->name == name)
-            return (r->kinds & kind_bits(v)) != 0 && ((r->kinds & SIX) == 0 || v->is_v6) ? r : NULL;
+            return is_for(v, r->kinds) ? r : NULL;
     }
     return NULL;
+}
+
+int32_t option_initial(const struct vsock *v, const struct option_row *r)
+{
+    if (r->level == IPPROTO_IP && r->name == IP_MULTICAST_ALL && v->is_v6)
+        return 0; /* Linux sets it for AF_INET only */
+    return r->initial;
+}
+
+bool option_keeps_inside(const struct vsock *v)
+{
+    int32_t index;
+
+    return vsock_option_get(v, SOL_SOCKET, SO_BINDTOIFINDEX, &index) && index == INTERFACE_LO_INDEX;
+}
+
+const char *option_congestion(int32_t number)
+{
+    static const char names[][OPTION_CONGESTION_BYTES] = {"cubic", "reno"};
+
+    return number >= 0 && number < (int32_t)ARRAY_COUNT(names) ? names[number] : NULL;
 }
 
 /** TCP_DEFER_ACCEPT: seconds become a number of retransmissions, and that seconds again. */
@@ -97,6 +148,8 @@ int option_check(const struct vsock *v, const struct option_row *r, int32_t *val
 {
     switch (r->kind) {
     case VALUE_IGNORED:
+        if (r->min < r->max && (*value < r->min || *value > r->max))
+            return -EINVAL;
         *value = r->initial;
         return 0;
     case VALUE_BOOL:
@@ -106,6 +159,11 @@ int option_check(const struct vsock *v, const struct option_row *r, int32_t *val
         if (*value == -1)
             *value = r->initial;
         break;
+    case VALUE_INTERFACE: /* an index in network order, of lo or of the way out */
+        return *value == 0 || ntohl((uint32_t)*value) == INTERFACE_LO_INDEX ||
+                       ntohl((uint32_t)*value) == INTERFACE_OUT_INDEX
+                   ? 0
+                   : -EADDRNOTAVAIL;
     case VALUE_NUMBER:
         break;
     }
@@ -126,6 +184,8 @@ int option_check(const struct vsock *v, const struct option_row *r, int32_t *val
         (r->level == IPPROTO_IPV6 && r->name == IPV6_TRANSPARENT) ||
         (r->level == SOL_SOCKET && r->name == SO_PRIORITY))
         return -EPERM;
+    if (r->level == IPPROTO_IPV6 && r->name == IPV6_MULTICAST_IF)
+        return -ENODEV;
     return -EINVAL;
 }
 

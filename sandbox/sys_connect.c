@@ -20,6 +20,7 @@
 #include "sandbox/judge.h"
 #include "sandbox/linger.h"
 #include "sandbox/loopback.h"
+#include "sandbox/options.h"
 #include "sandbox/records.h"
 #include "sandbox/replace.h"
 #include "sandbox/sys_listen.h"
@@ -341,6 +342,8 @@ static int64_t connect_open(struct session *s, struct trap *t, const struct sock
     dst.ip = inet_destination(&dst.ip);
     if (sock_is_own_ip(s, &dst.ip))
         return connect_local(s, t, &dst);
+    if (option_keeps_inside(v))
+        return -ENETUNREACH;
     err = judge(s, t->call.tid, POLICY_TCP, &dst, sock_info(s, v));
     return err < 0 ? err : connect_remote(s, t, &dst);
 }

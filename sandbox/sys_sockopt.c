@@ -1,29 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * getsockopt(2) and setsockopt(2). What is set is remembered and read back, what was never set has
- * Linux's default (options.h). Only those that change behaviour here do more.
- * SO_RCVTIMEO, SO_SNDTIMEO and SO_OOBINLINE never come here: they act on the AF_UNIX object itself.
+ * setsockopt(2). What is set is remembered and read back (sys_getsockopt.c); only those options
+ * that change behaviour here do more. What cannot take effect is refused and not pretended
+ * (answers.def). SO_RCVTIMEO, SO_SNDTIMEO and SO_OOBINLINE never come here: they act on the AF_UNIX
+ * object itself.
  */
 #include <errno.h>
 #include <linux/in6.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "sandbox/dispatch.h"
+#include "sandbox/interfaces.h"
 #include "sandbox/linger.h"
 #include "sandbox/options.h"
-#include "sandbox/sys_tcp.h"
-#include "sandbox/udp_errors.h"
 
-#define OPTION_LEN_MAX 256    /* bytes of a value that we look at */
-#define BUFFER_MAX     425984 /* 2 * wmem_max, as Linux reads it back */
-#define MSS            1380   /* MTU 1420 of the tunnel less the headers */
+#define BUFFER_MAX 425984 /* 2 * wmem_max, as Linux reads it back */
 
-/* Setting */
-
-/** Read the value as Linux does: at least 4 bytes for an int; IP options may come as one byte. */
+/** Read the value as Linux does: at least 4 bytes for an int; IP options may come as one byte, or
+ * none, which is 0. */
 static int read_int(struct session *s, const struct trap *t, int level, int32_t *ret)
 {
     int len = (int)t->call.arg[4];
@@ -32,10 +29,13 @@ static int read_int(struct session *s, const struct trap *t, int level, int32_t 
 
     if (len < 0)
         return -EINVAL;
+    *ret = 0;
     if (len >= (int)sizeof(*ret))
         return trap_read(s, t, t->call.arg[3], ret, sizeof(*ret));
-    if (level != IPPROTO_IP || len < 1)
+    if (level != IPPROTO_IP)
         return -EINVAL;
+    if (len == 0)
+        return 0;
     err = trap_read(s, t, t->call.arg[3], &byte, 1);
     *ret = byte;
     return err;
@@ -64,6 +64,21 @@ static int64_t set_linger(struct session *s, struct trap *t)
     return err;
 }
 
+/** The two that every ordinary user may choose. What carries the stream has its own (RFC 5681). */
+static int64_t set_congestion(struct session *s, const struct trap *t)
+{
+    char name[OPTION_CONGESTION_BYTES] = "";
+    unsigned len = (unsigned)t->call.arg[4];
+    int err = trap_read(s, t, t->call.arg[3], name, len < sizeof(name) ? len : sizeof(name) - 1);
+
+    if (err < 0)
+        return err;
+    for (int32_t i = 0; option_congestion(i) != NULL; i++)
+        if (strcmp(name, option_congestion(i)) == 0)
+            return vsock_option_set(t->sock, IPPROTO_TCP, TCP_CONGESTION, i);
+    return len == 0 ? -EINVAL : -ENOENT;
+}
+
 static int64_t set_buffer(struct session *s, struct trap *t, int name)
 {
     int32_t value;
@@ -87,6 +102,78 @@ static int64_t set_buffer(struct session *s, struct trap *t, int name)
     return 0;
 }
 
+/** An option that acts on the object behind the socket. */
+static int64_t set_object(struct session *s, struct trap *t, int name)
+{
+    uint8_t value[sizeof(struct timeval)];
+    unsigned len = (unsigned)t->call.arg[4];
+    int err;
+
+    if (t->fd < 0)
+        return CALL_CONTINUE; /* the same, done by the kernel */
+    len = len < sizeof(value) ? len : sizeof(value);
+    err = trap_read(s, t, t->call.arg[3], value, len);
+    if (err == 0 && setsockopt(t->fd, SOL_SOCKET, name, value, len) < 0)
+        err = -errno;
+    return err;
+}
+
+/** Without a privilege a socket is bound to an interface once. */
+static int bind_to(struct vsock *v, int32_t index)
+{
+    int32_t bound = 0;
+
+    if (vsock_option_get(v, SOL_SOCKET, SO_BINDTOIFINDEX, &bound) && bound != 0)
+        return -EPERM;
+    return vsock_option_set(v, SOL_SOCKET, SO_BINDTOIFINDEX, index);
+}
+
+static int64_t set_device(struct session *s, const struct trap *t)
+{
+    char name[IFNAMSIZ] = "";
+    struct interface all[2];
+    unsigned count = interfaces_list(&s->local_v4, &s->local_v6, all);
+    unsigned len = (unsigned)t->call.arg[4];
+    int err = trap_read(s, t, t->call.arg[3], name, len < IFNAMSIZ - 1 ? len : IFNAMSIZ - 1);
+
+    if (err < 0)
+        return err;
+    if (name[0] == '\0')
+        return bind_to(t->sock, 0);
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(all[i].name, name) == 0)
+            return bind_to(t->sock, all[i].index);
+    return -ENODEV;
+}
+
+/** No interface here takes part in multicast: what is asked well is refused as by those. */
+static bool set_membership(struct session *s, const struct trap *t, int level, int name,
+                           int64_t *ret)
+{
+    unsigned len = (unsigned)t->call.arg[4];
+    uint8_t group[4];
+
+    if (level == IPPROTO_IP && vsock_is_dgram(t->sock) &&
+        (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP)) {
+        *ret = len < sizeof(struct ip_mreq) ? -EINVAL
+                                            : trap_read(s, t, t->call.arg[3], group, sizeof(group));
+        if (*ret == 0)
+            *ret = (group[0] & 0xf0) == 0xe0 ? -ENODEV : -EINVAL;
+        return true;
+    }
+    if (level == IPPROTO_IPV6 && t->sock->is_v6 &&
+        (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP)) {
+        *ret = len < sizeof(struct ipv6_mreq) ? -EINVAL : -ENODEV;
+        return true;
+    }
+    if (name == MCAST_JOIN_GROUP &&
+        (level == IPPROTO_IP || (level == IPPROTO_IPV6 && t->sock->is_v6))) {
+        *ret = len < sizeof(struct group_req) ? -EINVAL : -ENODEV;
+        return true;
+    }
+    return false;
+}
+
 /** Options that must not be believed, or that have a value of their own kind. */
 static bool set_special(struct session *s, struct trap *t, int level, int name, int64_t *ret)
 {
@@ -104,8 +191,17 @@ static bool set_special(struct session *s, struct trap *t, int level, int name, 
         case SO_SNDBUFFORCE:
         case SO_RCVBUFFORCE:
         case SO_MARK:
-        case SO_BINDTODEVICE:
             *ret = -EPERM;
+            return true;
+        case SO_BINDTOIFINDEX:
+            *ret = read_int(s, t, level, &value);
+            if (*ret == 0)
+                *ret = value < 0 ? -EINVAL : bind_to(t->sock, value);
+            return true;
+        case SO_PEEK_OFF:
+        case SO_RCVTIMEO_NEW:
+        case SO_SNDTIMEO_NEW:
+            *ret = set_object(s, t, name);
             return true;
         case SO_RCVLOWAT: /* acts on the AF_UNIX object; its own value is ours to set */
             *ret = t->fd < 0 ? CALL_CONTINUE : read_int(s, t, level, &value);
@@ -117,7 +213,7 @@ static bool set_special(struct session *s, struct trap *t, int level, int name, 
         }
     }
     if (level == IPPROTO_TCP && name == TCP_CONGESTION && t->sock->kind == VSOCK_TCP) {
-        *ret = -ENOENT; /* no algorithm but the one that there is */
+        *ret = set_congestion(s, t);
         return true;
     }
     if (level == IPPROTO_IPV6 && name == IPV6_MTU && t->sock->is_v6) {
@@ -134,21 +230,11 @@ static bool set_special(struct session *s, struct trap *t, int level, int name, 
             *ret = vsock_option_set(t->sock, level, name, value);
         return true;
     }
-    if (level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP)) {
-        uint8_t group[4];
-
-        *ret = trap_read(s, t, t->call.arg[3], group, sizeof(group));
-        if (*ret == 0) /* no interface here takes part in multicast */
-            *ret = (group[0] & 0xf0) == 0xe0 ? -ENODEV : -EINVAL;
+    if (level == IPPROTO_IP && name == IP_OPTIONS && t->call.arg[4] == 0) {
+        *ret = 0; /* there are none */
         return true;
     }
-    if ((level == IPPROTO_IP && name == MCAST_JOIN_GROUP) ||
-        (level == IPPROTO_IPV6 && t->sock->is_v6 &&
-         (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP))) {
-        *ret = -ENODEV; /* no interface here takes part in multicast */
-        return true;
-    }
-    return false;
+    return set_membership(s, t, level, name, ret);
 }
 
 /** The options that mean something in this house, beyond being remembered. */
@@ -168,8 +254,24 @@ static int64_t take_effect(struct vsock *v, int level, int name, int32_t value)
     return 0;
 }
 
+/** An option that is not kept (answers.def). */
+static int64_t set_answered(struct session *s, struct trap *t, const struct option_answer *a)
+{
+    int32_t value = 0;
+    int err = 0;
+
+    if ((int)t->call.arg[4] >= (int)sizeof(value))
+        err = trap_read(s, t, t->call.arg[3], &value, sizeof(value));
+    else if (a->set_zero == 0 && a->level == IPPROTO_IP)
+        err = -EINVAL;
+    if (err < 0)
+        return err;
+    return value == 0 ? a->set_zero : a->set_other;
+}
+
 int64_t sys_setsockopt(struct session *s, struct trap *t)
 {
+    const struct option_answer *answer;
     int level = (int)t->call.arg[1];
     int name = (int)t->call.arg[2];
     const struct option_row *r;
@@ -184,16 +286,24 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
     }
     if ((int)t->call.arg[4] < 0)
         return -EINVAL;
-    if ((level == SOL_SOCKET || (level == IPPROTO_TCP && t->sock->kind == VSOCK_TCP)) &&
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+        return set_device(s, t);
+    if ((level == SOL_SOCKET || (level == IPPROTO_TCP && t->sock->kind == VSOCK_TCP) ||
+         (level == IPPROTO_UDP && t->sock->kind == VSOCK_UDP)) &&
         (int)t->call.arg[4] < (int)sizeof(value))
         return -EINVAL;
     if (t->sock->kind == VSOCK_NETLINK && level == SOL_NETLINK)
         return 0; /* multicast groups and the like: nothing is ever sent to them here */
     if (set_special(s, t, level, name, &result))
         return result;
+    answer = option_answer(t->sock, level, name);
+    if (answer != NULL)
+        return set_answered(s, t, answer);
     r = option_find(t->sock, level, name);
     if (r == NULL)
         return -ENOPROTOOPT;
+    if ((r->kinds & OPTION_IS_FULL) != 0 && t->call.arg[4] == 0)
+        return -EINVAL;
     err = read_int(s, t, level, &value);
     if (err < 0)
         return err;
@@ -202,213 +312,4 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
         return err;
     result = take_effect(t->sock, level, name, value);
     return result < 0 ? result : vsock_option_set(t->sock, level, name, value);
-}
-
-/* Getting */
-
-static int64_t give_int(struct session *s, const struct trap *t, int32_t value)
-{
-    return option_write(s, t, &value, sizeof(value));
-}
-
-static int64_t get_error(struct session *s, struct trap *t)
-{
-    struct vsock *v = t->sock;
-    int32_t err = v->so_error;
-    socklen_t len = sizeof(err);
-
-    if (tcp_is_pending(v)) {
-        tcp_settle(s, t);
-        /* connect() was interrupted and its end looks ready to poll(2): the answer is worth a wait.
-         */
-        if (tcp_is_pending(v))
-            return trap_is_nonblock(s, t) ? give_int(s, t, 0) : trap_hold(s, t, HELD_CONNECT, 0);
-    }
-    v->so_error = 0;
-    if (vsock_is_dgram(v))
-        (void)udp_error_take(s, v, t->fd); /* its alarm goes with it */
-    if (t->fd < 0 && v->kind == VSOCK_TCP && err == 0)
-        return CALL_CONTINUE; /* the object's own error: a reset */
-    if (t->fd >= 0 && v->kind == VSOCK_TCP) {
-        int32_t native = 0;
-
-        if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &native, &len) == 0 && err == 0 &&
-            v->state != VSOCK_FAILED)
-            err = native;
-    }
-    return give_int(s, t, err);
-}
-
-static int64_t get_linger(struct session *s, struct trap *t)
-{
-    struct linger linger = {0};
-    int32_t value;
-
-    if (vsock_option_get(t->sock, SOL_SOCKET, SO_LINGER, &value) && value >= 0) {
-        linger.l_onoff = 1;
-        linger.l_linger = value;
-    }
-    return option_write(s, t, &linger, sizeof(linger));
-}
-
-static int64_t get_info(struct session *s, struct trap *t)
-{
-    static const uint8_t states[VSOCK_STATE_COUNT] = {
-        [VSOCK_OPEN] = TCP_CLOSE,
-        [VSOCK_CONNECTING] = TCP_SYN_SENT,
-        [VSOCK_CONNECTED] = TCP_ESTABLISHED,
-        [VSOCK_FAILED] = TCP_CLOSE,
-        [VSOCK_LISTENING] = TCP_LISTEN,
-        [VSOCK_OVER] = TCP_CLOSE,
-    };
-    struct tcp_info info = {
-        .tcpi_state = states[t->sock->state],
-        .tcpi_snd_mss = MSS,
-        .tcpi_rcv_mss = MSS,
-        .tcpi_pmtu = 1420,
-        .tcpi_snd_cwnd = 10,
-        .tcpi_rto = 200000,
-        .tcpi_rtt = t->sock->is_loopback ? 20 : 10000,
-        .tcpi_rttvar = t->sock->is_loopback ? 10 : 5000,
-        .tcpi_advmss = MSS,
-        .tcpi_snd_ssthresh = INT32_MAX,
-        .tcpi_rcv_space = 65535,
-    };
-
-    if (info.tcpi_state == TCP_ESTABLISHED) {
-        uint32_t events = trap_events(t);
-
-        if ((events & EPOLLHUP) != 0)
-            info.tcpi_state = TCP_CLOSE;
-        else if ((events & EPOLLRDHUP) != 0)
-            info.tcpi_state = TCP_CLOSE_WAIT;
-    }
-    return option_write(s, t, &info, sizeof(info));
-}
-
-static bool get_socket(struct session *s, struct trap *t, int name, int64_t *ret)
-{
-    struct vsock *v = t->sock;
-    struct {
-        int32_t pid;
-        uint32_t uid;
-        uint32_t gid;
-    } nobody = {.uid = UINT32_MAX, .gid = UINT32_MAX};
-    int32_t value;
-    socklen_t len = sizeof(value);
-
-    switch (name) {
-    case SO_ERROR:
-        *ret = get_error(s, t);
-        return true;
-    case SO_TYPE:
-        *ret = give_int(s, t,
-                        v->kind == VSOCK_TCP ? SOCK_STREAM
-                        : vsock_is_dgram(v)  ? SOCK_DGRAM
-                                             : SOCK_RAW);
-        return true;
-    case SO_DOMAIN:
-        *ret = give_int(s, t,
-                        v->kind == VSOCK_NETLINK ? AF_NETLINK
-                        : v->is_v6               ? AF_INET6
-                                                 : AF_INET);
-        return true;
-    case SO_PROTOCOL:
-        *ret = give_int(s, t, v->protocol);
-        return true;
-    case SO_ACCEPTCONN:
-        *ret = give_int(s, t, v->state == VSOCK_LISTENING);
-        return true;
-    case SO_LINGER:
-        *ret = get_linger(s, t);
-        return true;
-    case SO_SNDBUF:
-    case SO_RCVBUF:
-        if (!vsock_option_get(v, SOL_SOCKET, name, &value))
-            value = v->kind != VSOCK_TCP ? 212992 : name == SO_SNDBUF ? 16384 : 131072;
-        *ret = give_int(s, t, value);
-        return true;
-    case SO_SNDLOWAT:
-        *ret = give_int(s, t, 1);
-        return true;
-    case SO_RCVLOWAT:
-        value = 1;
-        if (t->fd >= 0)
-            (void)getsockopt(t->fd, SOL_SOCKET, SO_RCVLOWAT, &value, &len); /* 1 when it fails */
-        *ret = t->fd < 0 ? CALL_CONTINUE : give_int(s, t, value);
-        return true;
-    case SO_PEERCRED:
-        *ret = option_write(s, t, &nobody, sizeof(nobody));
-        return true;
-    case SO_MARK:
-        *ret = give_int(s, t, 0);
-        return true;
-    case SO_BINDTODEVICE:
-        *ret = option_write(s, t, "", 0);
-        return true;
-    case SO_COOKIE:
-        *ret = option_write(s, t, &v->inode, sizeof(v->inode));
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool get_special(struct session *s, struct trap *t, int level, int name, int64_t *ret)
-{
-    static const char congestion[16] = "cubic";
-    int32_t mss;
-
-    if (level == SOL_SOCKET)
-        return get_socket(s, t, name, ret);
-    if (level == IPPROTO_TCP && t->sock->kind == VSOCK_TCP) {
-        switch (name) {
-        case TCP_INFO:
-            *ret = get_info(s, t);
-            return true;
-        case TCP_CONGESTION:
-            *ret = option_write(s, t, congestion, sizeof(congestion));
-            return true;
-        case TCP_MAXSEG:
-            if (t->sock->state == VSOCK_CONNECTED ||
-                !vsock_option_get(t->sock, level, name, &mss) || mss == 0)
-                mss = t->sock->state == VSOCK_CONNECTED ? MSS : 536;
-            *ret = give_int(s, t, mss);
-            return true;
-        default:
-            return false;
-        }
-    }
-    if ((level == IPPROTO_IP && name == IP_MTU) ||
-        (level == IPPROTO_IPV6 && name == IPV6_MTU && t->sock->is_v6)) {
-        *ret = t->sock->state == VSOCK_CONNECTED
-                   ? give_int(s, t, t->sock->is_loopback ? 65536 : 1420)
-                   : -ENOTCONN;
-        return true;
-    }
-    if (level == IPPROTO_IP && name == IP_OPTIONS) {
-        *ret = option_write(s, t, "", 0);
-        return true;
-    }
-    return false;
-}
-
-int64_t sys_getsockopt(struct session *s, struct trap *t)
-{
-    int level = (int)t->call.arg[1];
-    int name = (int)t->call.arg[2];
-    const struct option_row *r;
-    int64_t result;
-    int32_t value;
-
-    if (t->sock == NULL)
-        return CALL_CONTINUE;
-    if (get_special(s, t, level, name, &result))
-        return result;
-    r = option_find(t->sock, level, name);
-    if (r == NULL)
-        return option_level_is_known(t->sock, level) ? -ENOPROTOOPT : -EOPNOTSUPP;
-    if (!vsock_option_get(t->sock, level, name, &value))
-        value = r->initial;
-    return give_int(s, t, value);
 }

@@ -16,6 +16,7 @@
 #include "sandbox/holders.h"
 #include "sandbox/inet.h"
 #include "sandbox/judge.h"
+#include "sandbox/options.h"
 #include "sandbox/resolver.h"
 #include "sandbox/sys_ping.h"
 #include "sandbox/sys_tcp.h"
@@ -209,6 +210,8 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     if (inet_is_multicast(&to.ip) || inet_is_broadcast(&to.ip))
         return -ENETUNREACH; /* no route leads there */
     is_own = sock_is_own_ip(s, &to.ip);
+    if (!is_own && option_keeps_inside(v))
+        return 0; /* lost on lo */
     if (is_own && send_local(s, v, &to, payload, wish != NULL ? wish : &own) == 0)
         return 0;
     if (to.port == DNS_PORT) {

@@ -33,6 +33,8 @@ extern const struct differ_case loopback_cases[];
 extern const unsigned loopback_case_count;
 extern const struct differ_case option_cases[];
 extern const unsigned option_case_count;
+extern const struct differ_case sweep_cases[];
+extern const unsigned sweep_case_count;
 extern const struct differ_case udp_cases[];
 extern const unsigned udp_case_count;
 

@@ -192,9 +192,8 @@ static const struct {
     const struct differ_case *cases;
     const unsigned *count;
 } groups[] = {
-    {tcp_cases, &tcp_case_count},
-    {loopback_cases, &loopback_case_count},
-    {option_cases, &option_case_count},
+    {tcp_cases, &tcp_case_count},       {loopback_cases, &loopback_case_count},
+    {option_cases, &option_case_count}, {sweep_cases, &sweep_case_count},
     {udp_cases, &udp_case_count},
 };
 

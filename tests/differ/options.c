@@ -195,9 +195,53 @@ static void set_udp6(void)
     set_all(AF_INET6, SOCK_DGRAM);
 }
 
+static void show_text(const char *what, int fd, int level, int name)
+{
+    char text[64] = "";
+    socklen_t len = sizeof(text);
+
+    if (show(what, getsockopt(fd, level, name, text, &len)) == 0)
+        (void)printf("  \"%s\" len %u\n", text, len);
+}
+
+/* A socket that is bound to an interface: by name, once. */
+static void device(void)
+{
+    uint16_t port;
+    int listener = listening(1, &port);
+    int fd = tcp_socket(0);
+    struct sockaddr_in away = at_port(9);
+
+    show_text("none", fd, SOL_SOCKET, SO_BINDTODEVICE);
+    (void)show("unknown", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "nonesuch0", 9));
+    (void)show("lo", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2));
+    show_text("lo", fd, SOL_SOCKET, SO_BINDTODEVICE);
+    (void)show("again", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3));
+    (void)show("free", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0));
+    (void)show("connect", connect_port(fd, port));
+    (void)show_ok("accept", accept(listener, NULL, NULL));
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)show("lo", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2));
+    away.sin_addr.s_addr = htonl(0xc6336401);
+    (void)show("lost", sendto(fd, "x", 1, 0, (struct sockaddr *)&away, sizeof(away)));
+}
+
+static void congestion(void)
+{
+    int fd = tcp_socket(0);
+
+    (void)show("reno", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
+    show_text("reno", fd, IPPROTO_TCP, TCP_CONGESTION);
+    (void)show("unknown", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nonesuch", 8));
+    (void)show("nothing", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "", 0));
+    show_text("still", fd, IPPROTO_TCP, TCP_CONGESTION);
+}
+
 const struct differ_case option_cases[] = {
-    {"options_get_tcp4", get_tcp4}, {"options_get_tcp6", get_tcp6}, {"options_get_udp4", get_udp4},
-    {"options_get_udp6", get_udp6}, {"options_set_tcp4", set_tcp4}, {"options_set_tcp6", set_tcp6},
+    {"options_get_tcp4", get_tcp4}, {"options_get_tcp6", get_tcp6},
+    {"options_get_udp4", get_udp4}, {"options_get_udp6", get_udp6},
+    {"options_set_tcp4", set_tcp4}, {"options_set_tcp6", set_tcp6},
     {"options_set_udp4", set_udp4}, {"options_set_udp6", set_udp6},
+    {"options_device", device},     {"options_congestion", congestion},
 };
 const unsigned option_case_count = ARRAY_COUNT(option_cases);

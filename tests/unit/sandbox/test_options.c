@@ -40,6 +40,11 @@ static const struct row rows[] = {
     {VSOCK_TCP, false, IPPROTO_TCP, TCP_DEFER_ACCEPT, -1, 0, 0},
     {VSOCK_TCP, false, IPPROTO_TCP, TCP_LINGER2, 1000, 0, 120},
     {VSOCK_TCP, false, IPPROTO_TCP, TCP_WINDOW_CLAMP, 1, 0, 1152},
+    {VSOCK_TCP, false, IPPROTO_TCP, TCP_THIN_DUPACK, 1, 0, 0},
+    {VSOCK_TCP, false, IPPROTO_TCP, TCP_THIN_DUPACK, 7, -EINVAL, 0},
+    {VSOCK_TCP, false, IPPROTO_IP, IP_UNICAST_IF, 0x01000000, 0, 0x01000000},
+    {VSOCK_TCP, false, IPPROTO_IP, IP_UNICAST_IF, 1, -EADDRNOTAVAIL, 0},
+    {VSOCK_UDP, true, IPPROTO_IPV6, IPV6_MULTICAST_IF, 7, -ENODEV, 0},
 };
 
 START_TEST(value_is_kept_as_linux_keeps_it)
@@ -70,7 +75,39 @@ START_TEST(options_of_other_sockets_are_not_found)
 }
 END_TEST
 
+START_TEST(answers_are_for_their_sockets)
+{
+    struct vsock udp4 = {.kind = VSOCK_UDP};
+    struct vsock tcp4 = {.kind = VSOCK_TCP};
+    struct vsock tcp6 = {.kind = VSOCK_TCP, .is_v6 = true};
+    const struct option_answer *a = option_answer(&tcp4, IPPROTO_TCP, 19); /* TCP_REPAIR */
+
+    ck_assert_ptr_nonnull(a);
+    ck_assert_int_eq(a->get, 4);
+    ck_assert_int_eq(a->set_zero, -EPERM);
+    ck_assert_ptr_null(option_answer(&udp4, IPPROTO_TCP, 19));
+    ck_assert_ptr_null(option_answer(&tcp4, IPPROTO_IPV6, 55));
+    ck_assert_ptr_nonnull(option_answer(&tcp6, IPPROTO_IPV6, 55));
+    ck_assert_int_eq(option_answer(&udp4, SOL_SOCKET, 26)->set_other, -EINVAL);
+    ck_assert_ptr_null(option_answer(&udp4, SOL_SOCKET, SO_REUSEADDR));
+}
+END_TEST
+
+START_TEST(bound_to_lo_keeps_inside)
+{
+    struct vsock v = {.kind = VSOCK_TCP};
+
+    ck_assert(!option_keeps_inside(&v));
+    ck_assert_int_eq(vsock_option_set(&v, SOL_SOCKET, SO_BINDTOIFINDEX, 2), 0);
+    ck_assert(!option_keeps_inside(&v));
+    ck_assert_int_eq(vsock_option_set(&v, SOL_SOCKET, SO_BINDTOIFINDEX, 1), 0);
+    ck_assert(option_keeps_inside(&v));
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(answers_are_for_their_sockets),
+    SUITE_TEST(bound_to_lo_keeps_inside),
     SUITE_ROWS(value_is_kept_as_linux_keeps_it, ARRAY_COUNT(rows)),
     SUITE_TEST(options_of_other_sockets_are_not_found),
 };

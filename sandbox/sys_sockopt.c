@@ -146,6 +146,39 @@ static int64_t set_device(struct session *s, const struct trap *t)
     return -ENODEV;
 }
 
+/** IP_MULTICAST_IF: the address or the index of an interface, in one of three structures. The
+ * address is what is read back (ip(7)). */
+static int64_t set_multicast_interface(struct session *s, const struct trap *t)
+{
+    struct ip_mreqn wish = {0};
+    unsigned len = (unsigned)t->call.arg[4];
+    struct interface all[2];
+    unsigned count = interfaces_list(&s->local_v4, &s->local_v6, all);
+    struct ip ip;
+    bool is_there = false;
+    int err;
+
+    if (len >= sizeof(wish))
+        err = trap_read(s, t, t->call.arg[3], &wish, sizeof(wish));
+    else if (len >= sizeof(struct ip_mreq))
+        err = trap_read(s, t, t->call.arg[3], &wish, sizeof(struct ip_mreq));
+    else if (len >= sizeof(wish.imr_address))
+        err = trap_read(s, t, t->call.arg[3], &wish.imr_address, sizeof(wish.imr_address));
+    else
+        err = -EINVAL;
+    if (err < 0)
+        return err;
+    ip = (struct ip){.family = IP_V4};
+    memcpy(ip.bytes, &wish.imr_address, sizeof(wish.imr_address));
+    for (unsigned i = 0; i < count; i++)
+        is_there = is_there || all[i].index == wish.imr_ifindex;
+    if (wish.imr_ifindex == 0)
+        is_there = sock_is_own_ip(s, &ip);
+    return is_there ? vsock_option_set(t->sock, IPPROTO_IP, IP_MULTICAST_IF,
+                                       (int32_t)wish.imr_address.s_addr)
+                    : -EADDRNOTAVAIL;
+}
+
 /** No interface here takes part in multicast: what is asked well is refused as by those. */
 static bool set_membership(struct session *s, const struct trap *t, int level, int name,
                            int64_t *ret)
@@ -159,6 +192,10 @@ static bool set_membership(struct session *s, const struct trap *t, int level, i
                                             : trap_read(s, t, t->call.arg[3], group, sizeof(group));
         if (*ret == 0)
             *ret = (group[0] & 0xf0) == 0xe0 ? -ENODEV : -EINVAL;
+        return true;
+    }
+    if (level == IPPROTO_IP && vsock_is_dgram(t->sock) && name == IP_MULTICAST_IF) {
+        *ret = set_multicast_interface(s, t);
         return true;
     }
     if (level == IPPROTO_IPV6 && t->sock->is_v6 &&

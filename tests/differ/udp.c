@@ -158,6 +158,46 @@ static void errors(void)
     (void)show("family", sendto(other, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)));
 }
 
+static void show_interface(int fd)
+{
+    struct in_addr at = {0};
+    socklen_t len = sizeof(at);
+
+    if (show("get", getsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &at, &len)) == 0)
+        (void)printf("  %08x len %u\n", ntohl(at.s_addr), len);
+}
+
+/* Which interface multicast leaves by: in three shapes, and by index for IPv6. */
+static void multicast_interface(void)
+{
+    struct ip_mreqn wish = {.imr_ifindex = 1};
+    int fd = udp_socket(AF_INET);
+    int v6 = udp_socket(AF_INET6);
+    int index = 1;
+    socklen_t len = sizeof(index);
+
+    show_interface(fd);
+    (void)show("lo by index", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &wish, sizeof(wish)));
+    show_interface(fd);
+    wish.imr_ifindex = 0;
+    wish.imr_address.s_addr = htonl(INADDR_LOOPBACK);
+    (void)show("lo", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &wish, sizeof(wish)));
+    show_interface(fd);
+    (void)show("any", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, "\0\0\0", 4));
+    show_interface(fd);
+    (void)show("lo", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &wish.imr_address, 4));
+    show_interface(fd);
+    (void)show("as a group", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &wish, 8));
+    wish.imr_address.s_addr = htonl(0xc6336401);
+    (void)show("foreign", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &wish.imr_address, 4));
+    (void)show("short", setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &wish.imr_address, 3));
+    show_interface(fd);
+    (void)show("index", setsockopt(v6, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof(index)));
+    index = 0;
+    (void)show("get", getsockopt(v6, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, &len));
+    (void)show("index", index);
+}
+
 static void multicast_options(void)
 {
     struct ip_mreqn group = {.imr_multiaddr.s_addr = htonl(0xe0000105)};
@@ -567,6 +607,7 @@ const struct differ_case udp_cases[] = {
     {"udp_sizes", sizes},
     {"udp_errors", errors},
     {"udp_multicast_options", multicast_options},
+    {"udp_multicast_interface", multicast_interface},
     {"udp_ancillary4", ancillary4},
     {"udp_ancillary_sent", ancillary_sent},
     {"udp_ancillary6", ancillary6},

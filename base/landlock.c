@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 
 #define CREATE_RULESET_VERSION 1U
 #define RULE_PATH_BENEATH      1
+#define FILE_RIGHTS                                                                                \
+    (LANDLOCK_FS_EXECUTE | LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_READ_FILE | LANDLOCK_FS_TRUNCATE | \
+     LANDLOCK_FS_IOCTL_DEV)
 
 /** struct landlock_path_beneath_attr. */
 struct path_beneath {
@@ -49,9 +53,14 @@ static int add_rule(int ruleset_fd, const struct landlock_rule *rule, uint64_t h
 {
     auto_fd dir = open(rule->path, O_PATH | O_CLOEXEC);
     struct path_beneath attr = {.allowed_access = rule->fs & handled, .parent_fd = dir};
+    struct stat st;
 
     if (dir < 0)
+        return errno == ENOENT && rule->is_optional ? 0 : -errno;
+    if (fstat(dir, &st) < 0)
         return -errno;
+    if (!S_ISDIR(st.st_mode))
+        attr.allowed_access &= FILE_RIGHTS; /* the kernel takes no other there */
     if (attr.allowed_access == 0)
         return 0;
     if (syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &attr, 0) < 0)

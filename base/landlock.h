@@ -10,6 +10,7 @@
 #ifndef BASE_LANDLOCK_H
 #define BASE_LANDLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/must.h"
@@ -19,6 +20,8 @@
 #define LANDLOCK_FS_WRITE_FILE (UINT64_C(1) << 1)
 #define LANDLOCK_FS_READ_FILE  (UINT64_C(1) << 2)
 #define LANDLOCK_FS_READ_DIR   (UINT64_C(1) << 3)
+#define LANDLOCK_FS_MAKE_CHAR  (UINT64_C(1) << 6)
+#define LANDLOCK_FS_MAKE_BLOCK (UINT64_C(1) << 11)
 #define LANDLOCK_FS_ABI1       ((UINT64_C(1) << 13) - 1)
 #define LANDLOCK_FS_REFER      (UINT64_C(1) << 13) /* ABI 2 */
 #define LANDLOCK_FS_TRUNCATE   (UINT64_C(1) << 14) /* ABI 3 */
@@ -39,7 +42,8 @@ struct landlock_domain {
 /** What is allowed again beneath a directory. */
 struct landlock_rule {
     const char *path;
-    uint64_t fs;
+    uint64_t fs;      /* of a path that is no directory, only what a file can have is taken */
+    bool is_optional; /* nothing is allowed, and nothing is wrong, when the path does not exist */
 };
 
 /** landlock_abi() - The kernel's version; 0: none, or switched off. */

@@ -27,6 +27,7 @@
 
 #define SANDBOX_NAME_MAX 64
 #define PATH_CAP         4096
+#define OWN_MAX          32u /* files of ours that the command line names */
 #define RENEW_MAX_S      840 /* a token lives 900 s */
 
 enum {
@@ -56,6 +57,9 @@ enum {
     OPT_NATS_CREDS,
     OPT_NATS_CA,
     OPT_NATS_WORKSPACE,
+    OPT_FILES,
+    OPT_READ,
+    OPT_WRITE,
     OPT_ENV,
     OPT_CLEAR_ENV,
     OPT_ISOLATE,
@@ -109,6 +113,13 @@ static const struct cli_option options[OPT_COUNT] = {
     [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
     [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
     [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
+    [OPT_FILES] =
+        {"files", "MODE",
+         "open (default): the program uses every file that you may. workspace: it reads\n"
+         "the system's directories, writes the working directory and temporary ones, and\n"
+         "finds the rest closed; the kernel refuses, without a record."},
+    [OPT_READ] = {"read", "PATH", "Open PATH and all below it for reading, too; repeatable."},
+    [OPT_WRITE] = {"write", "PATH", "… and for writing; repeatable."},
     [OPT_ENV] = {"env", "NAME[=VALUE]",
                  "Set a variable, or pass one as it is although it leads to a daemon (display,\n"
                  "agents, buses) that no rule opens; repeatable. A secret is better named than\n"
@@ -158,6 +169,9 @@ struct request {
     int cause_fd; /* 0: none */
     struct nats_options nats;
     enum sandbox_isolation isolation;
+    enum policy_files_mode files;
+    struct sandbox_own_file own[OWN_MAX];
+    unsigned own_count;
     const char *env[SANDBOX_ENV_MAX];
     unsigned env_count;
     bool clears_env;
@@ -207,6 +221,14 @@ static int add_rule(struct request *r, enum policy_action action, const char *te
                            why.text);
 }
 
+/** Remember a file of ours, which the agent may neither change nor (@is_secret) read. */
+static void note_own(struct request *r, const char *option, const char *path, bool is_secret)
+{
+    if (path != NULL && r->own_count < ARRAY_COUNT(r->own))
+        r->own[r->own_count++] =
+            (struct sandbox_own_file){.option = option, .path = path, .is_secret = is_secret};
+}
+
 static int load_policy(struct request *r, const char *path)
 {
     enum policy_mode mode = policy_get_mode(r->policy);
@@ -215,6 +237,7 @@ static int load_policy(struct request *r, const char *path)
     if (policy_load(r->policy, path, &mode, &why) < 0)
         return fail(&why);
     r->has_allow = true;
+    note_own(r, "--policy", path, false);
     policy_set_mode(r->policy, mode);
     return 0;
 }
@@ -302,6 +325,25 @@ static int allow_tool(struct request *r, const char *value)
                : 0;
 }
 
+static int take_files_option(struct request *r, int option, const char *value)
+{
+    const char *name = option == OPT_READ ? "--read" : "--write";
+    struct why why;
+
+    if (option == OPT_FILES) {
+        r->files = strcmp(value, "open") == 0        ? POLICY_FILES_OPEN
+                   : strcmp(value, "workspace") == 0 ? POLICY_FILES_WORKSPACE
+                                                     : POLICY_FILES_UNSAID;
+        return r->files != POLICY_FILES_UNSAID
+                   ? 0
+                   : cli_usage_error(&command, "--files '%s': open or workspace expected", value);
+    }
+    return policy_add_path(r->policy, option == OPT_READ ? POLICY_FILES_READ : POLICY_FILES_WRITE,
+                           bytes_of_str(value), &why) < 0
+               ? cli_usage_error(&command, "%s '%s': %s", name, value, why.text)
+               : 0;
+}
+
 static int take_env(struct request *r, const char *value)
 {
     struct why why;
@@ -368,6 +410,10 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_NATS_CA:
     case OPT_NATS_WORKSPACE:
         return take_audit_option(r, option, value);
+    case OPT_FILES:
+    case OPT_READ:
+    case OPT_WRITE:
+        return take_files_option(r, option, value);
     case OPT_ENV:
         return take_env(r, value);
     case OPT_CLEAR_ENV:
@@ -392,6 +438,8 @@ static int take_option(struct request *r, int option, const char *value)
 
 static int check_options(struct request *r)
 {
+    const struct policy_files *files = policy_files(r->policy);
+
     if ((r->wg_path != NULL) + r->is_direct + r->is_offline > 1)
         return cli_usage_error(&command, "--wg, --direct and --offline exclude each other");
     if (r->is_enforce && r->is_audit)
@@ -403,6 +451,12 @@ static int check_options(struct request *r)
                                          "machine (--allow unix:PATH) go with it");
     if (r->enroll.server.url != NULL && r->name == NULL)
         return cli_usage_error(&command, "--server-url needs the agent's --name");
+    if (r->files != POLICY_FILES_UNSAID)
+        policy_set_files_mode(r->policy, r->files);
+    if (files->mode != POLICY_FILES_WORKSPACE && r->files != POLICY_FILES_OPEN &&
+        files->read.count + files->write.count > 0)
+        return cli_usage_error(&command, "--read and --write go with --files=workspace: without it "
+                                         "every file is open");
     if (r->is_enforce || r->is_audit)
         policy_set_mode(r->policy, r->is_audit ? POLICY_AUDIT : POLICY_ENFORCE);
     return 0;
@@ -728,6 +782,11 @@ static int run(struct request *r)
         (void)why_set(&why, -ENOMEM, "out of memory");
         return fail(&why);
     }
+    note_own(r, "--audit-log", r->audit_log, false);
+    note_own(r, "--mcp", r->mcp_path, false);
+    note_own(r, "--wg", r->wg_path, true);
+    note_own(r, "--token-file", r->enroll.token_file, true);
+    note_own(r, "--nats-creds", r->nats.creds, true);
     has_no_stream = nats_options_stream(&r->nats, &stream, &why);
     if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
         status = fail(&why);
@@ -736,6 +795,7 @@ static int run(struct request *r)
             .name = r->name,
             .isolation = r->isolation,
             .environment = {.named = r->env, .count = r->env_count, .is_cleared = r->clears_env},
+            .files = {.policy = policy_files(r->policy), .own = r->own, .own_count = r->own_count},
             .relays_loopback = r->relays_loopback,
             .argv = r->argv,
             .network = r->wg_path != NULL ? NETSTACK_TUNNEL

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "policy/build.h"
+#include "policy/files.h"
 #include "policy/identity.h"
 #include "policy/unix_name.h"
 
@@ -262,7 +263,7 @@ static int read_mode(const struct reader *r, const struct json *spec, enum polic
 
 static int read_spec(const struct reader *r, const struct json *spec, enum policy_mode *ret_mode)
 {
-    static const char *const keys[] = {"mode", "egress", "tools"};
+    static const char *const keys[] = {"mode", "egress", "tools", "files"};
     static const char *const egress_keys[] = {"allow", "deny"};
     const struct json *egress;
     const struct json *tools;
@@ -272,6 +273,7 @@ static int read_spec(const struct reader *r, const struct json *spec, enum polic
         (err = read_mode(r, spec, ret_mode)) < 0 ||
         (err = get(r, spec, "tools", JSON_OBJECT, &tools)) < 0 ||
         (err = read_tools(r, tools)) < 0 ||
+        (err = files_read(r->into, r->file, json_get(spec, "files"), r->why)) < 0 ||
         (err = get(r, spec, "egress", JSON_OBJECT, &egress)) < 0 ||
         (err = check_keys(r, egress, egress_keys, ARRAY_COUNT(egress_keys))) < 0 ||
         (err = read_rules(r, egress, "allow", POLICY_RULE_ALLOW)) < 0)

@@ -23,6 +23,7 @@
 #include "base/buf.h"
 #include "base/nameset.h"
 #include "policy/build.h"
+#include "policy/files.h"
 #include "policy/identity.h"
 #include "policy/judged.h"
 #include "policy/pins.h"
@@ -48,8 +49,9 @@ struct policy {
     uint32_t *starts; /* owned: where in texts each rule begins */
     unsigned count;
     unsigned cap;
-    struct nameset tools; /* that may be called; no part of any judgement here */
-    bool is_broken;       /* memory ran out inside a table: every judgement fails from then on */
+    struct nameset tools;      /* that may be called; no part of any judgement here */
+    struct policy_files files; /* the same */
+    bool is_broken; /* memory ran out inside a table: every judgement fails from then on */
 };
 
 /** What covers an address: a rule, and the pinned name when it is by name. */
@@ -67,6 +69,8 @@ int policy_new(enum policy_mode mode, struct policy **ret)
     p->mode = mode;
     buf_init(&p->texts, TEXTS_MAX);
     nameset_init(&p->tools, IDENTITY_TOOLS_MAX);
+    nameset_init(&p->files.read, POLICY_PATHS_MAX);
+    nameset_init(&p->files.write, POLICY_PATHS_MAX);
     *ret = p;
     return 0;
 }
@@ -74,6 +78,8 @@ int policy_new(enum policy_mode mode, struct policy **ret)
 static void policy_done(struct policy *p)
 {
     nameset_done(&p->tools);
+    nameset_done(&p->files.read);
+    nameset_done(&p->files.write);
     for (unsigned action = 0; action < ACTIONS; action++)
         for (unsigned proto = 0; proto < PROTOS; proto++)
             table_done(&p->tables[action][proto]);
@@ -178,11 +184,17 @@ int policy_copy(const struct policy *p, struct policy **ret)
         if (err < 0)
             policy_free(copy);
     }
-    if (err == 0 && (err = nameset_copy(&p->tools, &copy->tools)) < 0)
+    if (err < 0)
+        return err;
+    copy->files.mode = p->files.mode;
+    if ((err = nameset_copy(&p->tools, &copy->tools)) < 0 ||
+        (err = nameset_copy(&p->files.read, &copy->files.read)) < 0 ||
+        (err = nameset_copy(&p->files.write, &copy->files.write)) < 0) {
         policy_free(copy);
-    if (err == 0)
-        *ret = copy;
-    return err;
+        return err;
+    }
+    *ret = copy;
+    return 0;
 }
 
 void policy_take(struct policy *p, struct policy *from)
@@ -193,6 +205,29 @@ void policy_take(struct policy *p, struct policy *from)
     *p = *from;
     p->mode = mode;
     free(from);
+}
+
+const struct policy_files *policy_files(const struct policy *p)
+{
+    return &p->files;
+}
+
+void policy_set_files_mode(struct policy *p, enum policy_files_mode mode)
+{
+    p->files.mode = mode;
+}
+
+int policy_add_path(struct policy *p, enum policy_files_access access, struct bytes text,
+                    struct why *why)
+{
+    int err = files_check_path(text, why);
+
+    if (err < 0)
+        return err;
+    err = nameset_add(access == POLICY_FILES_READ ? &p->files.read : &p->files.write, text);
+    if (err == -ENOSPC)
+        return why_set(why, err, "more than %u paths", POLICY_PATHS_MAX);
+    return err < 0 ? why_set(why, err, "out of memory") : 0;
 }
 
 int policy_add_tool(struct policy *p, struct bytes name)

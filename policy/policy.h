@@ -22,11 +22,14 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/must.h"
+#include "base/nameset.h"
 #include "base/why.h"
 
 #define POLICY_RULES_MAX     100000u    /* rules of one policy */
 #define POLICY_RULE_TEXT_MAX 320u       /* bytes of one rule's text, without NUL */
 #define POLICY_FILE_MAX      (8u << 20) /* bytes of a policy file */
+#define POLICY_PATHS_MAX     256u       /* paths of one kind that a policy names */
+#define POLICY_PATH_MAX      1024u      /* bytes of one */
 #define POLICY_HOSTNAME_MAX  253u       /* bytes of a name in text form, RFC 1035 2.3.4 */
 
 enum verdict {
@@ -61,9 +64,27 @@ enum policy_reason {
     POLICY_FAILED,        /* "policy_failed": deciding itself failed; denied */
 };
 
+/** What the program may do with files. */
+enum policy_files_mode {
+    POLICY_FILES_UNSAID = 0, /* as OPEN */
+    POLICY_FILES_OPEN,       /* whatever its user may */
+    POLICY_FILES_WORKSPACE,  /* read the system, write the working directory and temporary ones */
+};
+
+enum policy_files_access {
+    POLICY_FILES_READ,  /* and execute */
+    POLICY_FILES_WRITE, /* and read, make, rename, remove */
+};
+
+/** As it was written: `/…`, `~`, `~/…`, `.`, `./…`, `..`, `../…`. A path goes with all below it. */
+struct policy_files {
+    enum policy_files_mode mode;
+    struct nameset read; /* what is opened besides, in WORKSPACE */
+    struct nameset write;
+};
+
 struct policy;
 struct pins;
-struct nameset;
 
 struct policy_request {
     enum policy_proto proto;
@@ -117,6 +138,12 @@ enum policy_mode policy_get_mode(const struct policy *p);
 int policy_add_tool(struct policy *p, struct bytes name) MUST_USE;
 /** policy_tools() - The tools that may be called, for those who judge calls. Borrowed. */
 const struct nameset *policy_tools(const struct policy *p);
+/** policy_files() - What the sandbox room is to make of files. Borrowed. */
+const struct policy_files *policy_files(const struct policy *p);
+void policy_set_files_mode(struct policy *p, enum policy_files_mode mode);
+/** policy_add_path() - Errors: -EINVAL no path as above, @why has the column; -ENOSPC. */
+int policy_add_path(struct policy *p, enum policy_files_access access, struct bytes text,
+                    struct why *why) MUST_USE;
 unsigned policy_rule_count(const struct policy *p);
 /** policy_rule_text() - The @i-th rule as "allow HOST:PORTS" or "deny …"; NULL beyond the last. */
 const char *policy_rule_text(const struct policy *p, unsigned i);

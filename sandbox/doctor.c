@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/json_out.h"
+#include "sandbox/files.h"
 #include "sandbox/probe.h"
 #include "sandbox/spawn.h"
 
@@ -50,6 +51,7 @@ struct report {
     bool can_run;
     char listener[WHY_TEXT_MAX];
     char landlock[96];
+    char files[64];
     char yama[64];
     struct utsname kernel;
 };
@@ -160,6 +162,12 @@ static void examine_walls(struct report *r, const struct probe *p)
                          p->landlock_abi == 1 ? "ABI 1 is not used: it would break moving files"
                                               : "the kernel has none, or does not let it be used",
                          STATE_WEAK, "boot with lsm=landlock,… on Linux 5.19 or newer"});
+    (void)snprintf(r->files, sizeof(r->files), "--files=workspace is enforced by Landlock, ABI %d",
+                   p->landlock_abi);
+    add(r, p->landlock_abi >= FILES_ABI_MIN && (p->walls & SPAWN_WALL_LANDLOCK) != 0,
+        &(struct saying){GROUP_WALLS, "files", "file policy", r->files,
+                         "--files=workspace cannot be enforced, and is refused", STATE_WEAK,
+                         "Landlock (above) of ABI 2 or newer"});
     add(r, keeps_tracing,
         &(struct saying){GROUP_WALLS, "outside_memory", "your other programs",
                          "the agent can neither trace them nor read their memory",

@@ -292,20 +292,43 @@ static int add_named(struct environment *e, char *const *outer,
     return 0;
 }
 
-int environment_make(char *const *outer, const struct sandbox_environment *named,
-                     const struct policy *p, struct environment *ret, struct why *why)
+/** Is a variable of @var's name in @vars? */
+static bool is_among(char *const *vars, const char *var)
+{
+    size_t len = name_len(var);
+
+    for (; *vars != NULL; vars++)
+        if (name_len(*vars) == len && strncmp(*vars, var, len) == 0)
+            return true;
+    return false;
+}
+
+static size_t count_of(char *const *vars)
+{
+    size_t count = 0;
+
+    while (vars[count] != NULL)
+        count++;
+    return count;
+}
+
+int environment_make(char *const *outer, char *const *given,
+                     const struct sandbox_environment *named, const struct policy *p,
+                     struct environment *ret, struct why *why)
 {
     struct environment e = {0};
-    size_t all = 0;
+    size_t all = count_of(outer);
     int err;
 
-    while (outer[all] != NULL)
-        all++;
-    e.vars = calloc(all + named->count + 1, sizeof(*e.vars));
+    e.vars = calloc(all + count_of(given) + named->count + 1, sizeof(*e.vars));
     if (e.vars == NULL)
         return why_set(why, -ENOMEM, "out of memory");
+    for (; *given != NULL; given++)
+        if (!is_said(named, 0, *given))
+            e.vars[e.count++] = *given;
     for (size_t i = 0; i < all; i++) {
-        if (is_said(named, 0, outer[i]) || (named->is_cleared && !is_base(outer[i])))
+        if (is_among(e.vars, outer[i]) || is_said(named, 0, outer[i]) ||
+            (named->is_cleared && !is_base(outer[i])))
             continue;
         if (is_secret(outer[i]) || leads_to_closed_door(p, outer, outer[i]))
             note_withheld(&e, outer[i]);

@@ -22,12 +22,14 @@ struct environment {
 
 /**
  * environment_make() - Choose from @outer (as environ(7)) what the agent gets.
+ * @given: NAME=VALUE of lattice's own choice, ends with NULL; borrowed; replaced by what is named.
  * @named: strings in it are borrowed, and were checked by sandbox_env_check().
  * @p:     decides about the sockets that variables name; files are looked at for their real paths.
  * Errors: -ENOMEM; -ENOENT a variable that is named without a value is not in @outer.
  */
-int environment_make(char *const *outer, const struct sandbox_environment *named,
-                     const struct policy *p, struct environment *ret, struct why *why) MUST_USE;
+int environment_make(char *const *outer, char *const *given,
+                     const struct sandbox_environment *named, const struct policy *p,
+                     struct environment *ret, struct why *why) MUST_USE;
 void environment_done(struct environment *e);
 
 #endif

@@ -81,7 +81,7 @@ __attribute__((noreturn)) static void child_main(struct bench *b, int ready_fd)
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* the parent waits for us a bounded time anyway */
     (void)prctl(PR_SET_DUMPABLE, 1);        /* as after an exec */
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || walls_enter(&b->walls) < 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || walls_enter(NULL, 0, &b->walls) < 0)
         b->walls = 0;
     config.has_signal_scope = (b->walls & SPAWN_WALL_SCOPE_SIGNAL) != 0;
     b->err = filter_install(&config, &b->listener_fd, &b->why);

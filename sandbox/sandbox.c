@@ -23,6 +23,7 @@
 #include "base/wipe.h"
 #include "sandbox/dispatch.h"
 #include "sandbox/environment.h"
+#include "sandbox/files.h"
 #include "sandbox/followed.h"
 #include "sandbox/holders.h"
 #include "sandbox/judge.h"
@@ -48,6 +49,7 @@ struct run {
     struct loop_watch audit_watch;
     int status; /* -1: still running */
     struct why *why;
+    struct files_plan *files;  /* NULL: every file is open to the agent */
     struct followed *followed; /* NULL: not enrolled */
     bool is_ended;             /* the identity has: the agent gets GRACE_MS to end itself */
     struct loop_timer grace;
@@ -373,10 +375,12 @@ static int choose_isolation(const struct sandbox_config *c, enum sandbox_isolati
     return 0;
 }
 
-static int make_environment(const struct sandbox_config *c, struct environment *ret,
-                            struct why *why)
+static int make_environment(const struct sandbox_config *c, const struct files_plan *files,
+                            struct environment *ret, struct why *why)
 {
-    int err = environment_make(environ, &c->environment, c->policy, ret, why);
+    static char *const nothing[] = {NULL};
+    int err = environment_make(environ, files != NULL ? files->env : nothing, &c->environment,
+                               c->policy, ret, why);
 
     if (err == 0 && ret->withheld[0] != '\0')
         log_info(
@@ -391,12 +395,13 @@ static int start_agent(struct run *r)
     struct environment environment = {0};
     struct spawn_config config = {
         .argv = s->config->argv,
+        .files = r->files,
         .signal_mask = &r->old_mask,
         .spare_pid = audit_pid(s->audit),
         .guarded_pid = s->config->enroll != NULL ? enroll_pid(s->config->enroll) : 0,
         .view = view_of(s->config),
     };
-    int err = make_environment(s->config, &environment, r->why);
+    int err = make_environment(s->config, r->files, &environment, r->why);
 
     if (err == 0)
         err = choose_isolation(s->config, &config.isolation, r->why);
@@ -482,7 +487,7 @@ static int start_audit(struct run *r)
         forget(s->config->stream->password);
     if (err < 0)
         return err;
-    err = record_session(s, AUDIT_START, 0, NULL);
+    err = record_session(s, AUDIT_START, 0, r->files != NULL ? "files: workspace" : NULL);
     return err < 0 ? why_set(r->why, err, "the first record cannot be written: %s", strerror(-err))
                    : 0;
 }
@@ -504,8 +509,10 @@ static int jail(struct run *r)
 
 static int start(struct run *r)
 {
-    int err = start_audit(r);
+    int err = files_plan_new(&r->session.config->files, &r->files, r->why);
 
+    if (err == 0)
+        err = start_audit(r);
     if (err == 0)
         err = make_tables(r);
     if (err == 0)
@@ -557,6 +564,7 @@ static void finish(struct run *r)
     struct session *s = &r->session;
     pid_t first = r->agent.pid;
 
+    files_plan_free(r->files);
     followed_free(r->followed);
     if (r->is_ended)
         loop_timer_clear(s->loop, &r->grace);

@@ -37,11 +37,30 @@ struct sandbox_environment {
     bool is_cleared; /* of the rest, only HOME, PATH, TERM, locale, user, shell, TMPDIR */
 };
 
+#define SANDBOX_GIVEN_MAX 4u
+
+/** A file of lattice's own. */
+struct sandbox_own_file {
+    const char *option; /* that names it, for people */
+    const char *path;
+    bool is_secret; /* the agent may not even read it */
+};
+
+/** What the agent may do with files. */
+struct sandbox_files {
+    const struct policy_files *policy; /* borrowed; NULL, or not WORKSPACE: whatever its user may */
+    const struct sandbox_own_file *own; /* that would not be safe where the agent may write */
+    unsigned own_count;
+    const char *given[SANDBOX_GIVEN_MAX]; /* to be read besides: what lattice hands to the agent */
+    unsigned given_count;
+};
+
 struct sandbox_config {
     const char *name;
     enum sandbox_isolation isolation;
     char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     struct sandbox_environment environment;
+    struct sandbox_files files;
     enum netstack_mode network;
     const struct wg_conf *wg;   /* NETSTACK_TUNNEL */
     struct policy *policy;      /* borrowed; an enrolled sandbox's is replaced as latticed says */

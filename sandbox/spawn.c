@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/files.h"
 #include "sandbox/filter.h"
 #include "sandbox/guardian.h"
 #include "sandbox/reaper.h"
@@ -81,6 +82,7 @@ static bool may_get_fds(void)
 
 static void agent_confine(const struct guardian *g, pid_t guardian)
 {
+    const struct files_plan *files = g->config->files;
     struct spawn_shared *shared = g->shared;
     struct filter_config filter = {.guarded_pids = {g->supervisor, guardian}, .guarded_count = 2};
     int isolated =
@@ -98,7 +100,8 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         agent_fail(shared, "capabilities", err);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         agent_fail(shared, "no_new_privs", -errno);
-    err = walls_enter(&shared->walls);
+    err = walls_enter(files != NULL ? files->rules : NULL, files != NULL ? files->count : 0,
+                      &shared->walls);
     if (err < 0)
         agent_fail(shared, "Landlock", err);
     if (walls_yama_scope() >= 1)
@@ -343,6 +346,11 @@ static void explain_exec(const struct spawn_shared *shared, struct why *why)
         *why = shared->why;
     else if (err == ENOENT)
         (void)why_set(why, 0, "command not found");
+    else if (err == EACCES && (shared->walls & SPAWN_WALL_FILES) != 0)
+        (void)why_set(why, 0,
+                      "cannot execute the command: %s; if it lies in a directory that "
+                      "--files=workspace leaves closed, name that: --read DIR",
+                      strerror(err));
     else if (err != 0)
         (void)why_set(why, 0, "cannot execute the command: %s", strerror(err));
 }

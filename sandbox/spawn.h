@@ -31,7 +31,10 @@ enum spawn_wall {
     SPAWN_WALL_SCOPE_ABSTRACT = 1 << 3, /* no abstract AF_UNIX names of outsiders (ABI 6) */
     SPAWN_WALL_YAMA = 1 << 4,           /* Yama lets a process trace its descendants only */
     SPAWN_WALL_NAMESPACES = 1 << 5,     /* user, network, mount and IPC namespaces of its own */
+    SPAWN_WALL_FILES = 1 << 6,          /* only files that a rule opens (ABI 2) */
 };
+
+struct files_plan;
 
 struct spawn_config {
     char *const *argv;               /* borrowed; argv[0] is looked up in PATH of @envp */
@@ -40,7 +43,8 @@ struct spawn_config {
     const sigset_t *default_signals; /* set to SIG_DFL in the agent although the caller ignores them
                                         (SIGPIPE); NULL: none */
     enum sandbox_isolation isolation;
-    struct isolate_view view; /* what it sees of the network, when it is isolated */
+    const struct files_plan *files; /* borrowed; NULL: every file is open */
+    struct isolate_view view;       /* what it sees of the network, when it is isolated */
     pid_t guarded_pid; /* one more process of ours that the agent may not signal or limit, besides
                           the caller and the guardian; 0: none */
     pid_t spare_pid; /* a child of the caller that does not belong to the agent (the auditor): never

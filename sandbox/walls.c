@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A Landlock domain must restrict something to exist; the barrier against tracing outsiders then
+ * With rules, the domain refuses every use of files that they do not allow. Without any, a Landlock
+ * domain must still restrict something to exist; the barrier against tracing outsiders then
  * comes with it. What is restricted depends on the ABI:
  *
  *   6 and newer  signals and abstract names to outsiders, kernel TCP bind and connect
@@ -10,6 +11,7 @@
  */
 #include "sandbox/walls.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -27,7 +29,7 @@ int walls_yama_scope(void)
     return digit - '0';
 }
 
-int walls_enter(unsigned *ret_walls)
+int walls_enter(const struct landlock_rule *rules, unsigned count, unsigned *ret_walls)
 {
     int abi = landlock_abi();
     struct landlock_domain wanted = {.net = LANDLOCK_NET_BIND_TCP | LANDLOCK_NET_CONN_TCP,
@@ -36,12 +38,19 @@ int walls_enter(unsigned *ret_walls)
     struct landlock_domain standing;
     int err;
 
-    if (abi == 2 || abi == 3)
+    if (rules != NULL) {
+        wanted.fs = LANDLOCK_FS_ALL;
+    } else if (abi == 2 || abi == 3) {
         wanted.fs = LANDLOCK_FS_REFER;
-    err = landlock_enter(&wanted, &everywhere, wanted.fs != 0 ? 1 : 0, &standing);
+        rules = &everywhere;
+        count = 1;
+    }
+    err = landlock_enter(&wanted, rules, count, &standing);
+    if (err == 0 && wanted.fs == LANDLOCK_FS_ALL && (standing.fs & LANDLOCK_FS_REFER) == 0)
+        err = -EOPNOTSUPP; /* never open where closed was asked for */
     if (err < 0)
         return err;
-    *ret_walls = 0;
+    *ret_walls = wanted.fs == LANDLOCK_FS_ALL ? SPAWN_WALL_FILES : 0;
     if ((standing.fs | standing.net | standing.scoped) != 0)
         *ret_walls |= SPAWN_WALL_LANDLOCK;
     if (standing.net != 0)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dockerlike [--harsh] -- CMD ARGS…: run a command as if in `docker run` with default settings, as
- * far as the system call filter is concerned: what Docker's default profile refuses to a container
- * without capabilities is refused here, with the same errno, by a filter without a listener.
+ * dockerlike [--harsh|--no-landlock] -- CMD ARGS…: run a command as if in `docker run` with default
+ * settings, as far as the system call filter is concerned: what Docker's default profile refuses to
+ * a container without capabilities is refused here, with the same errno, by a filter without a
+ * listener.
  * --harsh refuses ptrace and process_vm_* as well, as older profiles and restricted Pods do.
  *
- * It refuses nothing that Docker allows, so a test that fails under it would fail in Docker.
+ * --no-landlock refuses Landlock, as kernels and profiles without it do.
+ *
+ * Otherwise it refuses nothing that Docker allows, so a test that fails under it would fail in
+ * Docker.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -80,6 +84,7 @@ static const char *const refused[] = {
 };
 
 static const char *const refused_harsh[] = {"ptrace", "process_vm_readv", "process_vm_writev"};
+static const char *const refused_landlock[] = {"landlock_create_ruleset"};
 
 /* clone(2) with any of these needs CAP_SYS_ADMIN in Docker's profile. */
 static const unsigned long namespace_flags[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
@@ -115,7 +120,7 @@ static int refuse_values(scmp_filter_ctx ctx)
     return err;
 }
 
-static int confine(bool is_harsh)
+static int confine(bool is_harsh, bool has_landlock)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     int err = ctx == NULL ? -ENOMEM : refuse_names(ctx, refused, ARRAY_COUNT(refused));
@@ -124,6 +129,8 @@ static int confine(bool is_harsh)
         err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
     if (err == 0 && is_harsh)
         err = refuse_names(ctx, refused_harsh, ARRAY_COUNT(refused_harsh));
+    if (err == 0 && !has_landlock)
+        err = refuse_names(ctx, refused_landlock, ARRAY_COUNT(refused_landlock));
     if (err == 0)
         err = refuse_values(ctx);
     if (err == 0)
@@ -136,14 +143,16 @@ int main(int argc, char **argv)
 {
     int at = 1;
     bool is_harsh = at < argc && strcmp(argv[at], "--harsh") == 0;
+    bool has_landlock = at >= argc || strcmp(argv[at], "--no-landlock") != 0;
     int err;
 
-    at += is_harsh ? 1 : 0;
+    at += is_harsh || !has_landlock ? 1 : 0;
     if (at + 1 >= argc || strcmp(argv[at], "--") != 0) {
-        (void)fprintf(stderr, "usage: dockerlike [--harsh] -- COMMAND [ARGUMENT...]\n");
+        (void)fprintf(stderr,
+                      "usage: dockerlike [--harsh|--no-landlock] -- COMMAND [ARGUMENT...]\n");
         return 125;
     }
-    err = confine(is_harsh);
+    err = confine(is_harsh, has_landlock);
     if (err < 0) {
         (void)fprintf(stderr, "dockerlike: cannot load the filter: %s\n", strerror(-err));
         return 125;

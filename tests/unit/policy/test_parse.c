@@ -179,10 +179,61 @@ START_TEST(rules_are_bounded)
 }
 END_TEST
 
+/* Goal: what `files` says is there, survives a second file, and neither the first file's paths nor
+ * its mode are lost. */
+START_TEST(files_are_read)
+{
+    static const char first[] =
+        HEAD ",\"spec\":{\"files\":{\"mode\":\"workspace\",\"read\":[\"~/.cargo\",\"/srv\",\"~\"],"
+             "\"write\":[\".\",\"../out\",\"./a\"]}}}";
+    static const char second[] = HEAD ",\"spec\":{\"files\":{\"read\":[\"/srv\",\"/data\"]}}}";
+    struct policy *p = empty_policy();
+    const struct policy_files *f = policy_files(p);
+    struct why why = {0};
+
+    ck_assert_int_eq(f->mode, POLICY_FILES_UNSAID);
+    ck_assert_msg(policy_parse(p, "p", bytes_of_str(first), NULL, &why) == 0, "%s", why.text);
+    ck_assert_msg(policy_parse(p, "p", bytes_of_str(second), NULL, &why) == 0, "%s", why.text);
+    f = policy_files(p);
+    ck_assert_int_eq(f->mode, POLICY_FILES_WORKSPACE);
+    ck_assert_uint_eq(f->read.count, 4);
+    ck_assert_uint_eq(f->write.count, 3);
+    ck_assert(nameset_has(&f->read, bytes_of_str("~/.cargo")));
+    ck_assert(nameset_has(&f->read, bytes_of_str("/data")));
+    ck_assert(nameset_has(&f->write, bytes_of_str("../out")));
+    policy_free(p);
+}
+END_TEST
+
+/* Goal: a path more than the most is refused. */
+START_TEST(paths_are_bounded)
+{
+    struct policy *p = empty_policy();
+    char longest[POLICY_PATH_MAX + 2];
+    char text[32];
+
+    memset(longest, 'a', sizeof(longest));
+    longest[0] = '/';
+    ck_assert_int_eq(
+        policy_add_path(p, POLICY_FILES_READ, bytes_of(longest, POLICY_PATH_MAX + 1), NULL),
+        -EINVAL);
+    ck_assert_int_eq(
+        policy_add_path(p, POLICY_FILES_READ, bytes_of(longest, POLICY_PATH_MAX), NULL), 0);
+    for (unsigned i = 1; i < POLICY_PATHS_MAX; i++) {
+        (void)snprintf(text, sizeof(text), "/%u", i);
+        ck_assert_int_eq(policy_add_path(p, POLICY_FILES_READ, bytes_of_str(text), NULL), 0);
+    }
+    ck_assert_int_eq(policy_add_path(p, POLICY_FILES_READ, bytes_of_str("/more"), NULL), -ENOSPC);
+    ck_assert_int_eq(policy_add_path(p, POLICY_FILES_WRITE, bytes_of_str("/more"), NULL), 0);
+    policy_free(p);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_TEST(broken_files_table),    SUITE_ROWS(empty_denies_all, ARRAY_COUNT(nothing_allowed)),
     SUITE_TEST(strings_and_objects),   SUITE_TEST(load_from_disk),
-    SUITE_SLOW(rules_are_bounded, 60),
+    SUITE_SLOW(rules_are_bounded, 60), SUITE_TEST(files_are_read),
+    SUITE_TEST(paths_are_bounded),
 };
 
 SUITE_MAIN("policy/parse", tests)

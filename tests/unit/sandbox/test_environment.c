@@ -53,6 +53,8 @@ static struct policy *policy_of(const char *rule)
     return p;
 }
 
+static char *const nothing[] = {NULL};
+
 /** Is @var (NAME=VALUE) given when it stands in @outer, with @rule in force? */
 static bool passes(const char *const *outer, const char *var, const char *rule,
                    const struct sandbox_environment *named)
@@ -62,7 +64,8 @@ static bool passes(const char *const *outer, const char *var, const char *rule,
     struct why why;
     bool is_there = false;
 
-    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer, named, p, &e, &why), 0);
+    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer, nothing, named, p, &e, &why),
+                     0);
     for (char **v = e.vars; *v != NULL; v++)
         is_there = is_there || strcmp(*v, var) == 0;
     environment_done(&e);
@@ -101,7 +104,8 @@ START_TEST(door_in_audit_mode_passes)
     struct environment e;
 
     policy_set_mode(p, POLICY_AUDIT);
-    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer, &none, p, &e, NULL), 0);
+    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer, nothing, &none, p, &e, NULL),
+                     0);
     ck_assert_uint_eq(e.count, 1);
     environment_done(&e);
     policy_free(p);
@@ -148,9 +152,31 @@ START_TEST(last_of_two_values_counts_once)
     struct policy *p = policy_of(NULL);
     struct environment e;
 
-    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer, &named, p, &e, NULL), 0);
+    ck_assert_int_eq(
+        environment_make((char *const *)(uintptr_t)outer, nothing, &named, p, &e, NULL), 0);
     ck_assert_uint_eq(e.count, 1);
     ck_assert_str_eq(e.vars[0], "A=2");
+    environment_done(&e);
+    policy_free(p);
+}
+END_TEST
+
+START_TEST(given_value_replaces_the_outer_and_yields_to_a_named_one)
+{
+    const char *outer[] = {"TMPDIR=/outer", "A=outer", "B=outer", NULL};
+    const char *given[] = {"TMPDIR=/given", "A=given", NULL};
+    const char *const names[] = {"A=named"};
+    const struct sandbox_environment named = {.named = names, .count = 1};
+    struct policy *p = policy_of(NULL);
+    struct environment e;
+
+    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer,
+                                      (char *const *)(uintptr_t)given, &named, p, &e, NULL),
+                     0);
+    ck_assert_uint_eq(e.count, 3);
+    ck_assert_str_eq(e.vars[0], "TMPDIR=/given");
+    ck_assert_str_eq(e.vars[1], "B=outer");
+    ck_assert_str_eq(e.vars[2], "A=named");
     environment_done(&e);
     policy_free(p);
 }
@@ -165,8 +191,8 @@ START_TEST(name_that_is_not_set_is_an_error)
     struct environment e;
     struct why why;
 
-    ck_assert_int_eq(environment_make((char *const *)(uintptr_t)outer, &named, p, &e, &why),
-                     -ENOENT);
+    ck_assert_int_eq(
+        environment_make((char *const *)(uintptr_t)outer, nothing, &named, p, &e, &why), -ENOENT);
     ck_assert_ptr_nonnull(strstr(why.text, "--env B=VALUE"));
     policy_free(p);
 }
@@ -179,6 +205,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(secret_passes_never),
     SUITE_TEST(cleared_environment_keeps_the_base_set),
     SUITE_TEST(last_of_two_values_counts_once),
+    SUITE_TEST(given_value_replaces_the_outer_and_yields_to_a_named_one),
     SUITE_TEST(name_that_is_not_set_is_an_error),
 };
 SUITE_MAIN("environment", tests)

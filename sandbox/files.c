@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes the plan of the file policy `workspace`: the system's directories can be read, the working
+ * directory and temporary ones written, a few named things of the home directory besides, and
+ * nothing else. It restricts no one itself, and it opens nothing that lies behind a link which the
+ * agent may have made: paths are taken as they really lie, and those inside the workspace are
+ * covered by it already.
+ *
+ * Credentials that lie beneath something open (`/etc/kubernetes`; `~/.cargo/credentials` when
+ * `~/.cargo` is named) are closed unless exactly they are named: their directory is then opened
+ * entry by entry, without them. Names that come into being later are seen by the directory's rule,
+ * so such a directory itself gets none but for listing.
+ */
+#include "sandbox/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+
+#define READ (LANDLOCK_FS_EXECUTE | LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR)
+#define WRITE                                                                                      \
+    (LANDLOCK_FS_ALL & ~(LANDLOCK_FS_MAKE_CHAR | LANDLOCK_FS_MAKE_BLOCK | LANDLOCK_FS_IOCTL_DEV))
+#define DEVICE                                                                                     \
+    (LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_READ_DIR |                       \
+     LANDLOCK_FS_TRUNCATE | LANDLOCK_FS_IOCTL_DEV)
+
+#define PATH_CAP  2048u /* a longer one stays closed */
+#define DEPTH_MAX 24u   /* of directories that are opened entry by entry */
+
+/** What is open to everybody's programs. What does not exist is left out. */
+static const struct {
+    const char *path;
+    uint64_t fs;
+} system_files[] = {
+#define OPEN_FILE(path_, fs_) {(path_), (fs_)},
+#define CLOSED_FILE(path_)
+#include "sandbox/files.def"
+#undef OPEN_FILE
+#undef CLOSED_FILE
+};
+
+/** Credentials, and what is to stay private. Only the full path opens one of them. */
+static const char *const closed_files[] = {
+#define OPEN_FILE(path_, fs_)
+#define CLOSED_FILE(path_) (path_),
+#include "sandbox/files.def"
+#undef OPEN_FILE
+#undef CLOSED_FILE
+};
+
+#define CLOSED_MAX (ARRAY_COUNT(closed_files) + 1)
+
+struct builder {
+    const struct sandbox_files *f;
+    struct files_plan *plan;  /* owned */
+    char *home;               /* real; owned */
+    char *workspace;          /* real; owned */
+    char *closed[CLOSED_MAX]; /* real; owned. The first is the home directory */
+    unsigned closed_count;
+    struct why *why;
+};
+
+/** Is @path @dir, or below it? Both are real. */
+static bool is_within(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    if (len > 1 && strncmp(path, dir, len) != 0)
+        return false;
+    return len == 1 || path[len] == '\0' || path[len] == '/';
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+    return is_within(path, dir) && strcmp(path, dir) != 0;
+}
+
+/* Rules */
+
+static int add_rule(struct builder *b, const char *path, uint64_t fs)
+{
+    struct files_plan *p = b->plan;
+    char *copy;
+
+    if (p->count == p->cap) {
+        unsigned cap = p->cap > 0 ? 2 * p->cap : 64;
+        struct landlock_rule *grown = reallocarray(p->rules, cap, sizeof(*grown));
+
+        if (grown == NULL)
+            return why_set(b->why, -ENOMEM, "out of memory");
+        p->rules = grown;
+        p->cap = cap;
+    }
+    if (p->count >= FILES_RULES_MAX)
+        return why_set(b->why, -E2BIG, "the file policy needs more than %u rules", FILES_RULES_MAX);
+    copy = strdup(path);
+    if (copy == NULL)
+        return why_set(b->why, -ENOMEM, "out of memory");
+    p->rules[p->count++] = (struct landlock_rule){.path = copy, .fs = fs, .is_optional = true};
+    return 0;
+}
+
+static bool is_closed(const struct builder *b, const char *path)
+{
+    for (unsigned i = 0; i < b->closed_count; i++)
+        if (strcmp(b->closed[i], path) == 0)
+            return true;
+    return false;
+}
+
+static bool holds_closed(const struct builder *b, const char *path)
+{
+    for (unsigned i = 0; i < b->closed_count; i++)
+        if (is_below(b->closed[i], path))
+            return true;
+    return false;
+}
+
+static int grant(struct builder *b, const char *path, uint64_t fs, unsigned depth);
+
+/** One entry of a directory that is gone round. Links need no rule: where they lead decides. */
+static int grant_entry(struct builder *b, const char *dir, const char *name, uint64_t fs,
+                       unsigned depth)
+{
+    char path[PATH_CAP];
+    struct stat st;
+    int len = snprintf(path, sizeof(path), "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
+
+    if (len < 0 || (size_t)len >= sizeof(path) || lstat(path, &st) < 0 || S_ISLNK(st.st_mode) ||
+        is_closed(b, path))
+        return 0;
+    return grant(b, path, fs, depth);
+}
+
+/** Open all of @path but what is closed below it. */
+static int grant(struct builder *b, const char *path, uint64_t fs, unsigned depth)
+{
+    struct dirent *entry;
+    DIR *dir;
+    int err;
+
+    if (!holds_closed(b, path))
+        return add_rule(b, path, fs);
+    dir = depth < DEPTH_MAX ? opendir(path) : NULL;
+    if (dir == NULL)
+        return 0; /* nothing of it is opened then */
+    err = add_rule(b, path, fs & LANDLOCK_FS_READ_DIR);
+    while (err == 0 && (entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            err = grant_entry(b, path, entry->d_name, fs, depth + 1);
+    (void)closedir(dir);
+    return err;
+}
+
+/* Paths */
+
+/** What a path means: `~` and the working directory put in; not yet where it really lies. */
+static int expand(const struct builder *b, const char *text, char *ret, size_t cap)
+{
+    int len = text[0] == '~'   ? snprintf(ret, cap, "%s%s", b->home, text + 1)
+              : text[0] == '/' ? snprintf(ret, cap, "%s", text)
+                               : snprintf(ret, cap, "%s/%s", b->workspace, text);
+
+    return len > 0 && (size_t)len < cap ? 0 : -ENAMETOOLONG;
+}
+
+/** Where a path really lies; owned; NULL: nowhere. */
+static char *real_path(const struct builder *b, const char *text)
+{
+    char path[PATH_CAP];
+
+    return expand(b, text, path, sizeof(path)) == 0 ? realpath(path, NULL) : NULL;
+}
+
+/** Where a file lies or will lie: its directory is followed, itself only if it is there. */
+static char *future_path(const struct builder *b, const char *text)
+{
+    char path[PATH_CAP];
+    char *real = real_path(b, text);
+    auto_free char *dir = NULL;
+    char *slash;
+    int len;
+
+    if (real != NULL || expand(b, text, path, sizeof(path)) < 0)
+        return real;
+    slash = strrchr(path, '/');
+    *slash = '\0';
+    dir = realpath(slash == path ? "/" : path, NULL);
+    len = dir != NULL ? asprintf(&real, "%s/%s", dir, slash + 1) : -1;
+    return len >= 0 ? real : NULL;
+}
+
+static int find_places(struct builder *b)
+{
+    const char *home = getenv("HOME");
+
+    b->home = home != NULL && home[0] == '/' ? realpath(home, NULL) : NULL;
+    if (b->home == NULL)
+        return why_set(b->why, -ENOENT,
+                       "--files=workspace has to know your home directory: set HOME");
+    b->workspace = getcwd(NULL, 0);
+    if (b->workspace == NULL || b->workspace[0] != '/')
+        return why_set(b->why, -ENOENT, "--files=workspace: there is no working directory");
+    b->closed[b->closed_count++] = strdup(b->home);
+    for (unsigned i = 0; i < ARRAY_COUNT(closed_files); i++) {
+        char *real = real_path(b, closed_files[i]);
+
+        /* What lies open to nobody is not worth going round. */
+        if (real != NULL && access(real, R_OK) == 0)
+            b->closed[b->closed_count++] = real;
+        else
+            free(real);
+    }
+    return b->closed[0] != NULL ? 0 : why_set(b->why, -ENOMEM, "out of memory");
+}
+
+static int check_workspace(struct builder *b)
+{
+    if (is_within(b->home, b->workspace))
+        return why_set(b->why, -EINVAL,
+                       "--files=workspace opens the working directory, and %s %s your home "
+                       "directory; start in the directory of a project",
+                       b->workspace, strcmp(b->home, b->workspace) == 0 ? "is" : "holds");
+    for (unsigned i = 1; i < b->closed_count; i++)
+        if (is_within(b->workspace, b->closed[i]))
+            return why_set(b->why, -EINVAL,
+                           "--files=workspace opens the working directory, and %s holds "
+                           "credentials; start in the directory of a project",
+                           b->closed[i]);
+    return 0;
+}
+
+/* The parts of the plan */
+
+/** Directories for temporary files hold no home directory: it would be open with them. */
+static int grant_temporary(struct builder *b, const char *path)
+{
+    auto_free char *real = real_path(b, path);
+
+    if (real == NULL || is_within(b->home, real) || files_plan_allows(b->plan, real, WRITE))
+        return 0;
+    return grant(b, real, WRITE, 0);
+}
+
+static int grant_system(struct builder *b)
+{
+    const char *tmp = getenv("TMPDIR");
+    int err = 0;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(system_files) && err == 0; i++) {
+        const char *path = system_files[i].path;
+        auto_free char *real = real_path(b, path);
+
+        if (real == NULL)
+            continue;
+        if (strcmp(path, "/tmp") == 0 || strcmp(path, "/var/tmp") == 0)
+            err = grant_temporary(b, path);
+        else
+            err = grant(b, real, system_files[i].fs, 0);
+    }
+    if (err == 0 && tmp != NULL && tmp[0] == '/')
+        err = grant_temporary(b, tmp);
+    return err;
+}
+
+static int grant_named(struct builder *b, const struct nameset *paths, uint64_t fs)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < paths->count && err == 0; i++) {
+        auto_free char *real = real_path(b, paths->items[i]);
+        auto_free char *said = NULL;
+        char path[PATH_CAP];
+
+        if (real == NULL) {
+            log_warn("the file policy names what is not there: it stays closed",
+                     F_STR("path", paths->items[i]));
+            continue;
+        }
+        /* A link in the workspace may be the work of an earlier agent. */
+        if (expand(b, paths->items[i], path, sizeof(path)) == 0 && is_within(path, b->workspace) &&
+            !is_within(real, b->workspace)) {
+            log_warn("the file policy names a link out of the workspace: name where it leads",
+                     F_STR("path", paths->items[i]));
+            continue;
+        }
+        err = grant(b, real, fs, 0);
+    }
+    return err;
+}
+
+static int give_env(struct builder *b, const char *name, const char *dir, const char *sub)
+{
+    struct files_plan *p = b->plan;
+
+    must(p->env_count < FILES_ENV_MAX);
+    if (asprintf(&p->env[p->env_count], "%s=%s%s", name, dir, sub) < 0) {
+        p->env[p->env_count] = NULL;
+        return why_set(b->why, -ENOMEM, "out of memory");
+    }
+    p->env_count++;
+    return 0;
+}
+
+/** $XDG_CACHE_HOME/lattice/sandbox, made if need be; false: it cannot be had. */
+static bool make_cache(const struct builder *b, char *ret, size_t cap)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME");
+    static const char *const below[] = {"", "/lattice", "/sandbox", "/tmp"};
+    size_t at = 0;
+    struct stat st;
+    int len = xdg != NULL && xdg[0] == '/' ? snprintf(ret, cap, "%s", xdg)
+                                           : snprintf(ret, cap, "%s/.cache", b->home);
+
+    for (unsigned i = 0; i < ARRAY_COUNT(below); i++) {
+        at += len >= 0 ? (size_t)len : cap;
+        if (at >= cap)
+            return false;
+        len = snprintf(ret + at, cap - at, "%s", below[i]);
+        if (len < 0 || (size_t)len >= cap - at || (mkdir(ret, 0700) < 0 && errno != EEXIST) ||
+            lstat(ret, &st) < 0 || !S_ISDIR(st.st_mode))
+            return false;
+    }
+    ret[at] = '\0'; /* without the last */
+    return true;
+}
+
+/** Programs keep caches below the home directory, which is closed, and which their later runs
+ * outside believe: a cache of the sandboxes' own takes their place. */
+static int grant_cache(struct builder *b)
+{
+    const char *tmp = getenv("TMPDIR");
+    char dir[PATH_CAP];
+    char path[PATH_CAP];
+    auto_free char *real = NULL;
+    int err = 0;
+
+    if (!make_cache(b, dir, sizeof(dir)) || (real = realpath(dir, NULL)) == NULL) {
+        log_info("no cache directory can be made for the sandbox");
+        return 0;
+    }
+    err = grant(b, real, WRITE, 0);
+    (void)snprintf(path, sizeof(path), "%s/.cache", b->home);
+    if (err == 0 && !files_plan_allows(b->plan, path, WRITE))
+        err = give_env(b, "XDG_CACHE_HOME", real, "");
+    (void)snprintf(path, sizeof(path), "%s/.npm", b->home);
+    if (err == 0 && !files_plan_allows(b->plan, path, WRITE))
+        err = give_env(b, "npm_config_cache", real, "/npm");
+    if (err == 0 && (tmp == NULL || tmp[0] != '/'))
+        tmp = "/tmp";
+    if (err == 0 && !files_plan_allows(b->plan, tmp, WRITE))
+        err = give_env(b, "TMPDIR", real, "/tmp");
+    return err;
+}
+
+/** Files that the agent is given as standard input, output and error: it may open them again, as
+ * /dev/stdout, with the access that it was given. */
+static int grant_standard(struct builder *b)
+{
+    int err = 0;
+
+    for (int fd = 0; fd <= STDERR_FILENO && err == 0; fd++) {
+        int access = fcntl(fd, F_GETFL) & O_ACCMODE;
+        uint64_t fs = (access != O_WRONLY ? LANDLOCK_FS_READ_FILE : 0) |
+                      (access != O_RDONLY ? LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_TRUNCATE : 0);
+        char path[32];
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)))
+            continue;
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        err = add_rule(b, path, S_ISCHR(st.st_mode) ? DEVICE : fs);
+    }
+    return err;
+}
+
+/** Lattice's own files: records and rules are not to be changed, keys not to be read. */
+static int check_own(struct builder *b)
+{
+    for (unsigned i = 0; i < b->f->own_count; i++) {
+        const struct sandbox_own_file *own = &b->f->own[i];
+        auto_free char *real = future_path(b, own->path);
+
+        if (real == NULL)
+            continue; /* whoever opens it will say so */
+        if (own->is_secret && files_plan_allows(b->plan, real, LANDLOCK_FS_READ_FILE))
+            return why_set(b->why, -EPERM,
+                           "%s %s could be read by the program: with --files=workspace, keep it "
+                           "outside of the workspace, /tmp and what the policy opens",
+                           own->option, own->path);
+        if (files_plan_allows(b->plan, real, LANDLOCK_FS_WRITE_FILE))
+            return why_set(b->why, -EPERM,
+                           "%s %s could be changed by the program: with --files=workspace, keep it "
+                           "outside of the workspace, /tmp and what the policy opens for writing",
+                           own->option, own->path);
+    }
+    return 0;
+}
+
+static int build(struct builder *b)
+{
+    const struct policy_files *policy = b->f->policy;
+    int err = find_places(b);
+
+    if (err == 0)
+        err = check_workspace(b);
+    if (err == 0)
+        err = grant(b, b->workspace, WRITE | READ, 0);
+    if (err == 0)
+        err = grant_system(b);
+    if (err == 0)
+        err = grant_named(b, &policy->read, READ);
+    if (err == 0)
+        err = grant_named(b, &policy->write, WRITE | READ);
+    for (unsigned i = 0; i < b->f->given_count && err == 0; i++) {
+        auto_free char *real = real_path(b, b->f->given[i]);
+
+        err = real != NULL ? add_rule(b, real, READ) : 0;
+    }
+    if (err == 0)
+        err = grant_standard(b);
+    if (err == 0)
+        err = grant_cache(b);
+    return err == 0 ? check_own(b) : err;
+}
+
+int files_plan_new(const struct sandbox_files *f, struct files_plan **ret, struct why *why)
+{
+    struct builder b = {.f = f, .why = why};
+    int abi = landlock_abi();
+    int err;
+
+    *ret = NULL;
+    if (f->policy == NULL || f->policy->mode != POLICY_FILES_WORKSPACE)
+        return 0;
+    if (abi < FILES_ABI_MIN)
+        return why_set(why, -EOPNOTSUPP,
+                       "--files=workspace needs Landlock of ABI %d or newer (Linux 5.19), and this "
+                       "kernel %s; 'lattice doctor' says more",
+                       FILES_ABI_MIN,
+                       abi == 0 ? "has none, or does not let it be used" : "has ABI 1");
+    b.plan = calloc(1, sizeof(*b.plan));
+    err = b.plan != NULL ? build(&b) : why_set(why, -ENOMEM, "out of memory");
+    if (err < 0)
+        files_plan_free(b.plan);
+    else
+        *ret = b.plan;
+    for (unsigned i = 0; i < b.closed_count; i++)
+        free(b.closed[i]);
+    free(b.home);
+    free(b.workspace);
+    return err;
+}
+
+void files_plan_free(struct files_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    for (unsigned i = 0; i < plan->count; i++)
+        free((char *)(uintptr_t)plan->rules[i].path);
+    for (unsigned i = 0; i < plan->env_count; i++)
+        free(plan->env[i]);
+    free(plan->rules);
+    free(plan);
+}
+
+bool files_plan_allows(const struct files_plan *plan, const char *path, uint64_t fs)
+{
+    uint64_t allowed = 0;
+
+    for (unsigned i = 0; i < plan->count; i++)
+        if (is_within(path, plan->rules[i].path))
+            allowed |= plan->rules[i].fs;
+    return (allowed & fs) == fs;
+}

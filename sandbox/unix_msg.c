@@ -555,8 +555,8 @@ static int64_t receive_into(struct session *s, const struct trap *t, const struc
     size_t len;
     int err;
 
-    if (n >= 0 && looks_first && r->count > 0 && (size_t)n == piece->iov_len &&
-        socket_type(t->fd) == SOCK_STREAM) {
+    if (n >= 0 && looks_first && (r->count > 0 || (in.msg_flags & MSG_CTRUNC) != 0) &&
+        (size_t)n == piece->iov_len && socket_type(t->fd) == SOCK_STREAM) {
         looks_first = false;
         n = take_surely(s, t, m, &in, r);
     }

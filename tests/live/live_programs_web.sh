@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise: nginx, npm and pip work in the sandbox as they do natively; with LATTICE_LONG=1 Chromium, too.
+# Promise: nginx, npm, pip and Chromium work in the sandbox as they do natively.
 . "$(dirname "$0")/../support/live.sh"
 . "$LIVE_SUPPORT/live_programs.inc"
 programs_begin "$@"
@@ -22,8 +22,7 @@ if programs_need pip pip3; then
     abroad "pip over http" '^pip works' bash "$PROGRAMS_SUPPORT/pip.sh" $url "$live_dir/ca/ca.pem"
     abroad "pip over https" '^pip works' bash "$PROGRAMS_SUPPORT/pip.sh" https://www.example.test:8443 "$live_dir/ca/ca.pem"
 fi
-# Only with LATTICE_LONG=1: inside, the page does not always come to its end (docs/compatibility.md).
-if [ -n "${LATTICE_LONG:-}" ] && programs_need chromium chromium certutil; then
+if programs_need chromium chromium certutil; then
     done_text='canary-of-fetch canary-of-fetch 32000000 bytes'
     abroad "Chromium, http over IPv6" "$done_text" \
         bash "$PROGRAMS_SUPPORT/chromium.sh" "http://[$SERVER6]:8080/" "$live_dir/ca/ca.pem"

@@ -31,10 +31,18 @@ static struct conn *conn_new(struct gateway *g, struct peer *peer)
     return c;
 }
 
+static void conn_pending(struct conn *c, bool is_pending)
+{
+    c->peer->pending -= c->is_pending;
+    c->peer->pending += is_pending;
+    c->is_pending = is_pending;
+}
+
 static void conn_free(struct conn *c)
 {
     struct gateway *g = c->gateway;
 
+    conn_pending(c, false);
     if (c->watch.fd >= 0) {
         loop_unwatch(g->loop, &c->watch);
         (void)close(c->watch.fd);
@@ -74,6 +82,7 @@ static void conn_connected(struct conn *c)
 
     loop_unwatch(c->gateway->loop, &c->watch);
     c->watch.fd = -1;
+    conn_pending(c, false);
     err = flow_accept(c->flow, fd, &conn_events, c);
     if (err < 0) {
         struct flow_stats none = {0};
@@ -159,6 +168,10 @@ void conns_open(void *self, struct flow *f, const struct netstack_inbound *who)
     struct conn *c;
     int err;
 
+    if (peer != NULL && peer->pending >= PENDING_PER_PEER_MAX) {
+        flow_refuse(f, -ETIMEDOUT); /* silent: an honest peer's SYN comes again */
+        return;
+    }
     c = peer != NULL ? conn_new(g, peer) : NULL;
     if (c == NULL) {
         flow_refuse(f, -EACCES);
@@ -183,6 +196,7 @@ void conns_open(void *self, struct flow *f, const struct netstack_inbound *who)
         conn_refuse(c, c->watch.fd);
         return;
     }
+    conn_pending(c, true);
     err = loop_watch(g->loop, &c->watch, EPOLLOUT);
     if (err < 0)
         conn_refuse(c, err);

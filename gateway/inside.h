@@ -11,6 +11,9 @@
 
 #define CONNS_MAX          FLOW_MAX
 #define CONNS_PER_PEER_MAX 8192u
+/* Of them, those that the host has not connected yet: one peer's SYNs to where nobody answers must
+ * leave the stack room to hold another's. */
+#define PENDING_PER_PEER_MAX 1024u
 #define NATS_MAX                                                                                   \
     8192u /* UDP and echo exchanges, also those that were refused and are remembered               \
            */
@@ -33,6 +36,7 @@ struct peer {
     uint8_t key[WG_KEY_LEN];
     char text[WG_KEY_TEXT_CAP];
     unsigned conns;
+    unsigned pending; /* of them, those that wait for the host's connect */
     unsigned nats;
     unsigned desks; /* of its connections, those to the desk */
     bool is_enrolled;
@@ -54,6 +58,7 @@ struct conn {
     char rule[POLICY_RULE_TEXT_MAX + 8];
     uint32_t next_free; /* 1-based; unused slots */
     bool is_used;
+    bool is_pending;
     bool is_desk; /* its other end is the desk, not a host */
 };
 

@@ -6,7 +6,7 @@
 #include "netstack/flow.h"
 
 #define HELD_BUCKETS 1024u
-#define HELD_MAX     2048u /* SYNs that wait for an answer; more are dropped and come again */
+#define HELD_MAX     8192u /* SYNs that wait for an answer; more are dropped and come again */
 #define NOTES_MAX    32u   /* peer events told at the end of a turn; more are dropped */
 
 struct dgram_table;

@@ -40,6 +40,23 @@ static void make_conf(struct wg_conf *conf, const uint8_t private_key[static WG_
     peer->allowed_ips[1] = prefix_of(is_gateway ? "fd09::2/128" : "::/0");
 }
 
+/** One more peer of the gateway's. */
+static void add_rogue(struct wg_conf *conf, const uint8_t public_key[static WG_KEY_LEN])
+{
+    struct wg_peer_conf *peers = calloc(2, sizeof(*peers));
+
+    must(peers != NULL);
+    peers[0] = conf->peers[0];
+    free(conf->peers);
+    conf->peers = peers;
+    conf->peer_count = 2;
+    memcpy(peers[1].public_key, public_key, WG_KEY_LEN);
+    peers[1].allowed_ips = calloc(1, sizeof(peers[1].allowed_ips[0]));
+    must(peers[1].allowed_ips != NULL);
+    peers[1].allowed_ip_count = 1;
+    peers[1].allowed_ips[0] = prefix_of("10.9.0.3/32");
+}
+
 struct gateway_side {
     struct loop *loop;
     struct loop_watch control;
@@ -84,9 +101,9 @@ static void run_gateway(const struct wg_conf *conf, const struct tunnel_options 
     policy_free(policy);
     loop_unwatch(side.loop, &side.control);
     loop_free(side.loop);
-    if (usage.stack.flows != 0)
+    if (usage.stack.flows != 0 && options->rogue_public == NULL)
         fprintf(stderr, "gateway: %u flows were left\n", usage.stack.flows);
-    _exit(usage.stack.flows == 0 ? 0 : 1);
+    _exit(usage.stack.flows == 0 || options->rogue_public != NULL ? 0 : 1);
 }
 
 static void relay_ready(void *self, uint32_t events)
@@ -156,6 +173,9 @@ void tunnel_up(struct tunnel *t, const struct tunnel_options *options)
     wg_key_generate(rng, gateway_key);
     make_conf(&client, client_key, gateway_key, /*is_gateway=*/false, options->mtu);
     make_conf(&gateway, gateway_key, client_key, /*is_gateway=*/true, options->mtu);
+    ck_assert_int_eq(wg_key_public(gateway_key, t->gateway_public), 0);
+    if (options->rogue_public != NULL)
+        add_rogue(&gateway, options->rogue_public);
     ck_assert_int_eq(pipe2(control, O_CLOEXEC), 0);
     ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
     t->gateway = fork();
@@ -171,6 +191,7 @@ void tunnel_up(struct tunnel *t, const struct tunnel_options *options)
     t->control = control[1];
     ck_assert_int_eq(io_read(ready[0], &port, sizeof(port)), sizeof(port));
     close(ready[0]);
+    t->gateway_port = port;
     ck_assert_int_eq(loop_new(&t->loop), 0);
     if (options->has_relay)
         port = start_relay(t, port);

@@ -30,6 +30,8 @@ struct tunnel {
     unsigned fds;        /* open before tunnel_up() */
     uint64_t lwip_bytes; /* held before tunnel_up() */
     struct tunnel_relay relay;
+    uint16_t gateway_port;
+    uint8_t gateway_public[WG_KEY_LEN];
 };
 
 struct tunnel_options {
@@ -37,6 +39,8 @@ struct tunnel_options {
         *allow; /* rules of the gateway's policy; NULL-terminated; NULL: all of loopback */
     bool has_relay;
     uint16_t mtu;
+    const uint8_t *rogue_public; /* a second peer of the gateway, 10.9.0.3, whose flows may be left
+                                    open at the end; NULL: none */
 };
 
 /** tunnel_up() - Start both ends; the addresses are 10.9.0.2, fd09::2 (client) and .1, ::1. */

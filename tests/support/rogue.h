@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hostile peer of a gateway's: it speaks WireGuard as it must, and inside sends whatever packets
+ * it likes, built here. It answers nothing by itself; what the gateway says to each of its ports
+ * is noted.
+ *
+ * Lifecycle: rogue_key → tunnel_up (with the key) → rogue_join → … → rogue_leave → tunnel_down.
+ */
+#ifndef TESTS_SUPPORT_ROGUE_H
+#define TESTS_SUPPORT_ROGUE_H
+
+#include "netstack/wg/wg.h"
+#include "tests/support/tunnel.h"
+
+#define ROGUE_FIN 0x01u
+#define ROGUE_SYN 0x02u
+#define ROGUE_RST 0x04u
+#define ROGUE_ACK 0x10u
+
+#define ROGUE_PAYLOAD_MAX 1380u
+
+/** What has come to one of its ports. */
+struct rogue_port {
+    uint32_t their_seq; /* of the last SYN-ACK */
+    uint32_t their_ack; /* the last one */
+    unsigned segments;
+    unsigned resets;
+    unsigned bytes;   /* of payload */
+    unsigned largest; /* payload of one segment */
+    bool is_answered; /* by a SYN-ACK */
+};
+
+struct rogue {
+    struct tunnel *tunnel;
+    struct wg *wg;
+    struct loop_watch udp;
+    struct endpoint gateway;
+    uint8_t private_key[WG_KEY_LEN], public_key[WG_KEY_LEN];
+    unsigned sent;            /* packets since the loop was turned */
+    uint64_t replies;         /* inner packets that came */
+    struct rogue_port *ports; /* 65536 */
+};
+
+/** A TCP segment; the numbers are the sender's to invent. */
+struct rogue_segment {
+    uint16_t from;      /* our port */
+    struct endpoint to; /* IPv4 */
+    uint32_t seq;
+    uint32_t ack;
+    uint16_t flags;
+    uint16_t window;
+    uint16_t mss; /* 0: no option */
+    size_t len;   /* of a payload of zeroes */
+};
+
+void rogue_key(struct rogue *r);
+void rogue_join(struct rogue *r, struct tunnel *t);
+void rogue_leave(struct rogue *r);
+/** rogue_send() - A segment; now and then everybody else gets a turn. */
+void rogue_send(struct rogue *r, const struct rogue_segment *s);
+/** rogue_fragment() - A fragment of a UDP datagram: @at and @len in bytes, @at a multiple of 8. */
+void rogue_fragment(struct rogue *r, const struct endpoint *to, uint16_t id, unsigned at,
+                    unsigned len, bool has_more);
+/** rogue_connect() - A handshake from port @from; the window and the MSS are ours to choose. False:
+ * no answer within @limit_ms. */
+bool rogue_connect(struct rogue *r, uint16_t from, const struct endpoint *to, uint16_t window,
+                   uint16_t mss, int64_t limit_ms);
+/** rogue_turn() - Let everybody have @count turns. */
+void rogue_turn(struct rogue *r, unsigned count);
+
+#endif

@@ -51,15 +51,20 @@ __attribute__((noreturn)) static void agent_fail(struct spawn_shared *shared, co
     _exit(EXIT_FAILED);
 }
 
-/** Empty all capability sets; the bounding set where we may. */
+/** Empty all capability sets; the bounding set where we may, but for CAP_NET_RAW: execve(2) fails
+ * for a program whose file has capabilities beyond it, as Debian's ping has. With no_new_privs none
+ * is gained by that, and no call that it would allow reaches the kernel. */
 static int drop_capabilities(void)
 {
-    bool may_bound;
+    bool may_bound, had_raw;
 
     if (capng_get_caps_process() < 0)
         return -EPERM;
     may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) == 1;
+    had_raw = capng_have_capability(CAPNG_BOUNDING_SET, CAP_NET_RAW) == 1;
     capng_clear(CAPNG_SELECT_BOTH);
+    if (had_raw && capng_update(CAPNG_ADD, CAPNG_BOUNDING_SET, CAP_NET_RAW) < 0)
+        return -EPERM;
     if (capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) < 0)
         return -EPERM;
     if (capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)

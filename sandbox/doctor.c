@@ -6,8 +6,10 @@
 #include "sandbox/sandbox.h"
 
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -53,6 +55,7 @@ struct report {
     char landlock[96];
     char files[64];
     char yama[64];
+    char ping[128];
     struct utsname kernel;
 };
 
@@ -183,6 +186,33 @@ static void examine_walls(struct report *r, const struct probe *p)
                          "guarded by the supervisor alone", STATE_NOTE, NULL});
 }
 
+/** Ping sockets of the host's: what --direct and `lattice gateway` ping with. */
+static void examine_ping(struct report *r)
+{
+    FILE *file = fopen("/proc/sys/net/ipv4/ping_group_range", "re");
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+    long first = 1, last = 0;
+
+    if (file != NULL) {
+        if (fscanf(file, "%ld %ld", &first, &last) != 2)
+            first = last = -1;
+        (void)fclose(file);
+    }
+    if (first > last)
+        (void)snprintf(r->ping, sizeof(r->ping), "net.ipv4.ping_group_range lets nobody");
+    else
+        (void)snprintf(r->ping, sizeof(r->ping), "net.ipv4.ping_group_range is %ld %ld", first,
+                       last);
+    add(r, fd >= 0,
+        &(struct saying){
+            GROUP_AROUND, "ping", "ping", "works; to other hosts an icmp:// rule lets it", r->ping,
+            STATE_NOTE,
+            "optional: sysctl net.ipv4.ping_group_range=\"0 2147483647\" lets --direct "
+            "and `lattice gateway` ping; through a tunnel it works without"});
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static void examine_rest(struct report *r, const struct probe *p)
 {
     if (p->yama_scope >= 0)
@@ -298,6 +328,7 @@ int sandbox_doctor(bool json, bool colour)
     if (p.has_listener)
         examine_walls(&r, &p);
     examine_rest(&r, &p);
+    examine_ping(&r);
     buf_init(&out, REPORT_MAX_BYTES);
     if (json)
         print_json(&r, &out);

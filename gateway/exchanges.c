@@ -106,10 +106,11 @@ static void tell_echo_unreachable(const struct nat *n, struct bytes message, int
     (void)!netstack_echo_unreachable(n->gateway->ns, &n->who.dst.ip, &n->who.src, message, err);
 }
 
-/** One message from the host's ping socket, to the gateway's buffer. @ret_hops and @ret_err: as its
- * control data has them, or unchanged. Returns the length; 0 when it is from somebody else: a
+/** One message from the host's ping socket, to the gateway's buffer. @ret_hops and @ret_cause: as
+ * its control data has them, or unchanged. Returns the length; 0 when it is from somebody else: a
  * connected ping socket takes replies from all. Or -errno. */
-static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops, int *ret_err)
+static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops,
+                            struct dgram_cause *ret_cause)
 {
     struct sockaddr_storage sa;
     struct endpoint from;
@@ -143,10 +144,26 @@ static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops, i
             struct sock_extended_err e;
 
             memcpy(&e, CMSG_DATA(c), sizeof(e));
-            *ret_err = -(int)e.ee_errno;
+            if (endpoint_from_sockaddr(
+                    bytes_of(CMSG_DATA(c) + sizeof(e), c->cmsg_len - CMSG_LEN(sizeof(e))), &from) <
+                0)
+                continue; /* of this host's own making: there was no ICMP message */
+            *ret_cause =
+                (struct dgram_cause){.type = e.ee_type, .code = e.ee_code, .offender = from.ip};
         }
     }
     return got;
+}
+
+/** Is it an error that a peer can use? Too large a packet is for our host to deal with: the next
+ * one comes in fragments. An address of our host's own, whose failed ARP it may be, is not the
+ * peer's to know, but is where it failed. */
+static bool is_for_peers(const struct nat *n, const struct dgram_cause *cause)
+{
+    if (cause->offender.family != n->who.dst.ip.family)
+        return false;
+    return is_v4(n) ? (cause->type == 3 && cause->code != 4) || cause->type == 11
+                    : cause->type == 1 || cause->type == 3;
 }
 
 /** The next error, or else the next reply. Returns whether there may be more. */
@@ -154,16 +171,17 @@ static bool echo_carry(struct nat *n)
 {
     struct gateway *g = n->gateway;
     uint8_t hops = 64;
-    int err = 0;
-    ssize_t got = echo_receive(n, MSG_ERRQUEUE, &hops, &err);
+    struct dgram_cause cause = {0};
+    ssize_t got = echo_receive(n, MSG_ERRQUEUE, &hops, &cause);
 
-    if (got >= (ssize_t)ECHO_HEADER && err < 0) {
+    if (got >= (ssize_t)ECHO_HEADER && is_for_peers(n, &cause)) {
         store_be16(g->buffer + 4, n->who.src.port); /* the identifier that the peer knows */
-        tell_echo_unreachable(n, bytes_of(g->buffer, (size_t)got), err);
+        (void)!netstack_echo_error(g->ns, &n->who.dst.ip, &n->who.src,
+                                   bytes_of(g->buffer, (size_t)got), &cause);
     }
     if (got >= 0)
         return true;
-    got = echo_receive(n, 0, &hops, &err);
+    got = echo_receive(n, 0, &hops, &cause);
     if (got < (ssize_t)ECHO_HEADER)
         return got >= 0 || (got != -EAGAIN && got != -EINTR);
     n->used = loop_now(g->loop);
@@ -295,6 +313,25 @@ void exchanges_input(void *self, const struct netstack_inbound *who, struct byte
     }
 }
 
+/** We are a router on the way: one hop less is left (RFC 1812 5.3.1). False: that was the last. */
+static bool echo_pass(struct nat *n, const struct netstack_inbound *who, struct bytes message)
+{
+    struct dgram_cause exceeded = {.type = is_v4(n) ? 11 : 3};
+    int left = who->hops - 1;
+
+    if (left <= 0) {
+        if (netstack_local_ip(n->gateway->ns, (enum ip_family)who->dst.ip.family,
+                              &exceeded.offender) == 0)
+            (void)!netstack_echo_error(n->gateway->ns, &who->dst.ip, &who->src, message, &exceeded);
+        return false;
+    }
+    if (left == n->hops)
+        return true;
+    n->hops = (uint8_t)left;
+    return setsockopt(n->watch.fd, is_v4(n) ? IPPROTO_IP : IPPROTO_IPV6,
+                      is_v4(n) ? IP_TTL : IPV6_UNICAST_HOPS, &left, sizeof(left)) == 0;
+}
+
 void exchanges_echo(void *self, const struct netstack_inbound *who, struct bytes message)
 {
     struct gateway *g = self;
@@ -312,6 +349,8 @@ void exchanges_echo(void *self, const struct netstack_inbound *who, struct bytes
         tell_echo_unreachable(n, message, n->refused_err);
         return;
     }
+    if (!echo_pass(n, who, message))
+        return;
     n->used = loop_now(g->loop);
     for (unsigned attempt = 0; attempt < 4; attempt++) {
         if (send(n->watch.fd, message.data, message.len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {

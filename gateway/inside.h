@@ -71,6 +71,7 @@ struct nat {
     struct mono since;
     struct mono used;
     bool was_answered;
+    uint8_t hops; /* echo: of the host's socket; 0: its own choice */
     int refused_err;
     uint64_t bytes_out;
     uint64_t bytes_in;

@@ -65,6 +65,7 @@ struct netstack_inbound {
     uint8_t peer_key[WG_KEY_LEN];
     struct endpoint src; /* the peer's inner address */
     struct endpoint dst; /* where it wants to go */
+    uint8_t hops;        /* of an echo request: its time to live, or hop limit */
 };
 
 /** Set by the gateway: any destination is accepted on the tunnel. NULL members refuse. */
@@ -202,6 +203,9 @@ int netstack_echo_reply(struct netstack *ns, const struct ip *src, const struct 
  * @message (its first bytes will do) that @dst sent to @src. */
 int netstack_echo_unreachable(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
                               struct bytes message, int err) MUST_USE;
+/** netstack_echo_error() - The same with the ICMP message that somebody on the way sent. */
+int netstack_echo_error(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
+                        struct bytes message, const struct dgram_cause *cause) MUST_USE;
 
 /** What is in use now; for metrics and leak checks. */
 struct netstack_usage {

@@ -353,7 +353,8 @@ static uint8_t error_code(bool is_v6, int err)
     }
 }
 
-int packet_write_error(const struct packet *about, int err, uint8_t *ret, size_t cap)
+int packet_write_icmp(const struct packet *about, const struct ip *from, uint8_t type, uint8_t code,
+                      uint8_t *ret, size_t cap)
 {
     bool is_v6 = about->src.family == IP_V6;
     uint8_t proto = is_v6 ? PACKET_ICMPV6 : PACKET_ICMP;
@@ -365,15 +366,20 @@ int packet_write_error(const struct packet *about, int err, uint8_t *ret, size_t
 
     if (header + len > cap)
         return -ENOBUFS;
-    (void)write_header(ret, &about->dst, &about->src, proto, len);
+    (void)write_header(ret, from, &about->src, proto, len);
     memset(icmp, 0, ICMP_HEADER);
-    icmp[0] = is_v6 ? 1 : 3;
-    icmp[1] = error_code(is_v6, err);
+    icmp[0] = type;
+    icmp[1] = code;
     memcpy(icmp + ICMP_HEADER, about->raw.data, quoted);
-    store_be16(
-        icmp + 2,
-        fold(sum_words(is_v6 ? sum_pseudo(&about->dst, &about->src, proto, len) : 0, icmp, len)));
+    store_be16(icmp + 2, icmp_checksum(from, &about->src, icmp, len));
     return (int)(header + len);
+}
+
+int packet_write_error(const struct packet *about, int err, uint8_t *ret, size_t cap)
+{
+    bool is_v6 = about->src.family == IP_V6;
+
+    return packet_write_icmp(about, &about->dst, is_v6 ? 1 : 3, error_code(is_v6, err), ret, cap);
 }
 
 int packet_write_rst(const struct packet *about, uint8_t *ret, size_t cap)

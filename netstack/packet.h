@@ -97,6 +97,9 @@ void packet_echo_answer(uint8_t *message, size_t len, const struct ip *src, cons
  * (-ECONNREFUSED: port; -ENETUNREACH: network; -EACCES: prohibited; others: host), as if from
  * about->dst. Returns the length. Errors: -ENOBUFS. */
 int packet_write_error(const struct packet *about, int err, uint8_t *ret, size_t cap) MUST_USE;
+/** packet_write_icmp() - The same with the message's @type and @code given, as if from @from. */
+int packet_write_icmp(const struct packet *about, const struct ip *from, uint8_t type, uint8_t code,
+                      uint8_t *ret, size_t cap) MUST_USE;
 /** packet_write_rst() - The reset that refuses the SYN @about (RFC 9293 3.10.7.1). Length or
  * -errno. */
 int packet_write_rst(const struct packet *about, uint8_t *ret, size_t cap) MUST_USE;

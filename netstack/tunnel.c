@@ -114,8 +114,10 @@ static void take_icmp(struct netstack *ns, const struct packet *p)
     if (packet_is_echo_request(p)) {
         if (ns->is_server && ns->server.echo_input != NULL &&
             packet_echo(p, /*is_reply=*/false, &who.src, &who.dst, &message) == 0 &&
-            who_sent(ns, &who) == 0)
+            who_sent(ns, &who) == 0) {
+            who.hops = p->hops;
             ns->server.echo_input(ns->server.self, &who, message);
+        }
         return;
     }
     if (is_ours(ns, &p->dst))
@@ -347,22 +349,47 @@ int netstack_echo_reply(struct netstack *ns, const struct ip *src, const struct 
                             ns->fragment_id++, emit, ns);
 }
 
+/** The packet that brought @message from @dst to @src, as far as an error quotes it. */
+static struct packet echo_start(const struct ip *src, const struct endpoint *dst,
+                                struct bytes message, uint8_t ret[static PACKET_ERROR_MAX])
+{
+    uint8_t proto = src->family == IP_V4 ? PACKET_ICMP : PACKET_ICMPV6;
+    size_t len = packet_write_start(&dst->ip, src, proto, message, ret, PACKET_ERROR_MAX);
+
+    return (struct packet){.src = dst->ip, .dst = *src, .raw = bytes_of(ret, len)};
+}
+
+static int send_answer(struct netstack *ns, const uint8_t *answer, int len)
+{
+    if (len > 0)
+        tunnel_send(ns, bytes_of(answer, (size_t)len));
+    return len < 0 ? len : 0;
+}
+
 int netstack_echo_unreachable(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
                               struct bytes message, int err)
 {
     uint8_t original[PACKET_ERROR_MAX], answer[PACKET_ERROR_MAX];
-    struct packet about = {.src = dst->ip, .dst = *src};
-    int count;
+    struct packet about;
 
     must(ns->mode == NETSTACK_TUNNEL);
     if (src->family != dst->ip.family)
         return -EAFNOSUPPORT;
-    about.raw =
-        bytes_of(original, packet_write_start(&dst->ip, src,
-                                              src->family == IP_V4 ? PACKET_ICMP : PACKET_ICMPV6,
-                                              message, original, sizeof(original)));
-    count = packet_write_error(&about, err, answer, sizeof(answer));
-    if (count > 0)
-        tunnel_send(ns, bytes_of(answer, (size_t)count));
-    return count < 0 ? count : 0;
+    about = echo_start(src, dst, message, original);
+    return send_answer(ns, answer, packet_write_error(&about, err, answer, sizeof(answer)));
+}
+
+int netstack_echo_error(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
+                        struct bytes message, const struct dgram_cause *cause)
+{
+    uint8_t original[PACKET_ERROR_MAX], answer[PACKET_ERROR_MAX];
+    struct packet about;
+
+    must(ns->mode == NETSTACK_TUNNEL);
+    if (src->family != dst->ip.family || cause->offender.family != src->family)
+        return -EAFNOSUPPORT;
+    about = echo_start(src, dst, message, original);
+    return send_answer(ns, answer,
+                       packet_write_icmp(&about, &cause->offender, cause->type, cause->code, answer,
+                                         sizeof(answer)));
 }

@@ -122,7 +122,7 @@ static void put_v6(struct writer *w, const struct vsock *v, const struct ip *to,
         put_int(w, IPPROTO_IPV6, IPV6_TCLASS, mark->class);
 }
 
-/** An entry of the error queue. Who said it is not known any more: the destination itself, as with
+/** An entry of the error queue. Where it is not known who said it: the destination itself, as with
  * a closed port. */
 static void put_error(struct writer *w, const struct vsock *v, const struct vsock_note *note)
 {
@@ -134,7 +134,7 @@ static void put_error(struct writer *w, const struct vsock *v, const struct vsoc
     bool is_refused = note->error == ECONNREFUSED;
     struct endpoint offender = {.ip = note->from.ip};
     struct sockaddr_storage name;
-    unsigned len = inet_write(&offender, v->is_v6, &name);
+    unsigned len;
 
     value.error.ee_origin = is_v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6;
     value.error.ee_type = is_v4 ? ICMP_DEST_UNREACH : ICMP6_DST_UNREACH;
@@ -142,6 +142,12 @@ static void put_error(struct writer *w, const struct vsock *v, const struct vsoc
         value.error.ee_code = is_refused ? ICMP_PORT_UNREACH : ICMP_HOST_UNREACH;
     else
         value.error.ee_code = is_refused ? ICMP6_DST_UNREACH_NOPORT : ICMP6_DST_UNREACH_ADDR;
+    if (note->offender.family != IP_NONE) {
+        offender.ip = note->offender;
+        value.error.ee_type = note->icmp_type;
+        value.error.ee_code = note->icmp_code;
+    }
+    len = inet_write(&offender, v->is_v6, &name);
     memcpy(&value.offender, &name, len);
     put(w, v->is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, v->is_v6 ? IPV6_RECVERR : IP_RECVERR, &value,
         sizeof(value.error) + len);

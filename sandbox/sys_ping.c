@@ -107,9 +107,9 @@ static void on_failed(void *self, struct dgram *d, const struct endpoint *to, in
                       struct bytes message)
 {
     struct vsock *v = self;
+    const struct dgram_cause cause = dgram_cause(d);
 
-    (void)d;
-    udp_error_raise(v->owner, v, to, err, message);
+    udp_error_raise_by(v->owner, v, to, err, message, &cause);
 }
 
 static const struct dgram_events ping_events = {.received = on_received, .failed = on_failed};

@@ -13,6 +13,7 @@
 struct udp_error {
     struct udp_error *next;
     struct endpoint to;
+    struct dgram_cause cause;
     int32_t error; /* positive errno */
     uint32_t len;
     uint8_t data[];
@@ -55,7 +56,8 @@ static void alarm_clear(struct session *s, struct vsock *v, int agent_end)
     v->has_alarm = false;
 }
 
-static void queue_add(struct vsock *v, const struct endpoint *to, int err, struct bytes payload)
+static void queue_add(struct vsock *v, const struct endpoint *to, int err, struct bytes payload,
+                      const struct dgram_cause *cause)
 {
     uint32_t len = payload.len < UDP_ERROR_QUOTED ? (uint32_t)payload.len : UDP_ERROR_QUOTED;
     struct udp_error **last = &v->errors;
@@ -67,14 +69,14 @@ static void queue_add(struct vsock *v, const struct endpoint *to, int err, struc
     e = count < UDP_ERRORS_MAX ? malloc(sizeof(*e) + len) : NULL;
     if (e == NULL)
         return; /* as the kernel does when the receive buffer is full */
-    *e = (struct udp_error){.to = *to, .error = -err, .len = len};
+    *e = (struct udp_error){.to = *to, .cause = *cause, .error = -err, .len = len};
     if (len > 0)
         memcpy(e->data, payload.data, len);
     *last = e;
 }
 
-void udp_error_raise(struct session *s, struct vsock *v, const struct endpoint *to, int err,
-                     struct bytes payload)
+void udp_error_raise_by(struct session *s, struct vsock *v, const struct endpoint *to, int err,
+                        struct bytes payload, const struct dgram_cause *cause)
 {
     bool is_queued = wants_queue(v);
 
@@ -85,9 +87,17 @@ void udp_error_raise(struct session *s, struct vsock *v, const struct endpoint *
     if (!is_queued && !is_peer)
         return; /* udp(7): errors of unconnected sockets are not reported */
     if (is_queued)
-        queue_add(v, to, err, payload);
+        queue_add(v, to, err, payload, cause);
     v->so_error = -err;
     alarm_set(s, v);
+}
+
+void udp_error_raise(struct session *s, struct vsock *v, const struct endpoint *to, int err,
+                     struct bytes payload)
+{
+    static const struct dgram_cause unknown = {0};
+
+    udp_error_raise_by(s, v, to, err, payload, &unknown);
 }
 
 int udp_error_take(struct session *s, struct vsock *v, int agent_end)
@@ -109,7 +119,12 @@ int udp_error_next(struct session *s, struct vsock *v, int agent_end, uint8_t *r
         return -EAGAIN;
     len = (int)e->len;
     memcpy(ret_data, e->data, e->len);
-    *ret = (struct vsock_note){.from = e->to, .error = e->error, .wall_ns = wall_now_ns()};
+    *ret = (struct vsock_note){.from = e->to,
+                               .error = e->error,
+                               .icmp_type = e->cause.type,
+                               .icmp_code = e->cause.code,
+                               .offender = e->cause.offender,
+                               .wall_ns = wall_now_ns()};
     v->errors = e->next;
     free(e);
     v->so_error = v->errors != NULL ? v->errors->error : 0;

@@ -19,6 +19,9 @@
 /** udp_error_raise() - A datagram to @to failed with @err (-errno); @payload of it is known. */
 void udp_error_raise(struct session *s, struct vsock *v, const struct endpoint *to, int err,
                      struct bytes payload);
+/** udp_error_raise_by() - The same, and who said it how. */
+void udp_error_raise_by(struct session *s, struct vsock *v, const struct endpoint *to, int err,
+                        struct bytes payload, const struct dgram_cause *cause);
 /** udp_error_take() - The pending error, -errno, which is then none any more; 0 none. @agent_end:
  * our duplicate of the agent's end, or -1. */
 int udp_error_take(struct session *s, struct vsock *v, int agent_end);

@@ -83,8 +83,11 @@ struct vsock_note {
     uint32_t len;  /* bytes of the datagram */
     struct endpoint from;
     struct vsock_mark mark;
-    bool is_alarm;   /* no datagram: it only wakes the agent, so that it asks for an error */
-    int32_t error;   /* of the error queue: positive errno; 0: a datagram */
+    bool is_alarm;     /* no datagram: it only wakes the agent, so that it asks for an error */
+    int32_t error;     /* of the error queue: positive errno; 0: a datagram */
+    uint8_t icmp_type; /* … how it was said, and by whom; offender.family IP_NONE: not known */
+    uint8_t icmp_code;
+    struct ip offender;
     int64_t wall_ns; /* arrival, for SO_TIMESTAMP */
 };
 

@@ -547,9 +547,18 @@ static int make_wg(const struct enroll_agent *a, struct wg_conf *ret, struct why
     return 0;
 }
 
-/** The agent finds its token, and who it is, by its environment. */
-static int tell_agent(const struct enroll_agent *a, struct why *why)
+/** The agent finds its token, and who it is, by its environment. The token is renewed beside and
+ * renamed, so its directory has to be open to the agent. */
+static int tell_agent(struct request *r, const struct enroll_agent *a, struct why *why)
 {
+    const char *slash = strrchr(a->token_file, '/');
+    int len = slash != NULL ? (int)(slash - a->token_file) : 0;
+    char dir[PATH_CAP];
+
+    (void)snprintf(dir, sizeof(dir), "%s%.*s", a->token_file[0] == '/' ? "" : "./", len,
+                   a->token_file);
+    if (policy_add_path(r->policy, POLICY_FILES_READ, bytes_of_str(dir), why) < 0)
+        return -EINVAL;
     if (setenv("LATTICE_TOKEN_FILE", a->token_file, 1) < 0 ||
         setenv("LATTICE_SERVER_URL", "http://" ENROLL_GATEWAY_NAME, 1) < 0 ||
         setenv("LATTICE_SANDBOX_NAME", a->identity.name, 1) < 0)
@@ -565,7 +574,7 @@ static int use_identity(struct request *r, const struct enroll_agent *a,
     int err = make_wg(a, ret_wg, why);
 
     if (err == 0)
-        err = tell_agent(a, why);
+        err = tell_agent(r, a, why);
     if (err == 0)
         err = sandbox_identity_policy(&a->identity, r->policy, ret_policy, why);
     config->expires_s = a->identity.expires_s;
@@ -676,6 +685,8 @@ static int run_listed(struct request *r, struct sandbox_config *config, struct w
                        config->network == NETSTACK_TUNNEL    ? "tunnel"
                        : config->network == NETSTACK_OFFLINE ? "offline"
                                                              : "direct");
+        (void)snprintf(entry->files, sizeof(entry->files), "%s",
+                       config->files.policy->mode == POLICY_FILES_WORKSPACE ? "workspace" : "open");
         if (config->audit_log[0] == '/' || getcwd(folder, sizeof(folder)) == NULL)
             folder[0] = '\0';
         (void)snprintf(entry->audit_log, sizeof(entry->audit_log), "%s%s%s", folder,

@@ -107,6 +107,7 @@ static void print_json(const struct running *r, bool has_deeds)
     json_put_i64(&j, "pid", r->pid);
     json_put_str(&j, "startedAt", time);
     json_put_str(&j, "network", r->network);
+    json_put_str(&j, "files", r->files);
     json_put_str(&j, "traceId", r->trace_id);
     json_put_str(&j, "auditLog", r->audit_log);
     json_put_str(&j, "command", r->command);
@@ -129,10 +130,10 @@ static void print_one(const struct running *r)
     char time[RFC3339_CAP];
 
     wall_print(r->started_ns, time);
-    printf(
-        "name       %s\nsupervisor %d\nstarted    %s\nnetwork    %s\ntrace      %s\nrecords    %s\n"
-        "command    %s\n",
-        r->name, (int)r->pid, time, r->network, r->trace_id, r->audit_log, r->command);
+    printf("name       %s\nsupervisor %d\nstarted    %s\nnetwork    %s\nfiles      %s\ntrace      "
+           "%s\nrecords    %s\n"
+           "command    %s\n",
+           r->name, (int)r->pid, time, r->network, r->files, r->trace_id, r->audit_log, r->command);
     if (d.is_known)
         printf("spans      %llu, %llu failed\nflows      %llu, %llu refused\n"
                "bytes      %llu out, %llu in\n",

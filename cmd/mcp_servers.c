@@ -522,6 +522,9 @@ int mcp_servers_give(const struct mcp_servers *s, struct policy *policy, struct 
         if (err < 0)
             return err;
     }
+    if (policy_add_path(policy, POLICY_FILES_READ, bytes_of_str(s->copy), why) < 0 ||
+        policy_add_path(policy, POLICY_FILES_READ, bytes_of_str(s->program), why) < 0)
+        return -EINVAL;
     return setenv(MCP_ENV_CONFIG, s->copy, 1) < 0 ? why_set(why, -ENOMEM, "out of memory") : 0;
 }
 

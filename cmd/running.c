@@ -88,6 +88,7 @@ static void print_entry(const struct running *r, struct buf *to)
     json_put_str(&j, "name", r->name);
     json_put_str(&j, "traceId", r->trace_id);
     json_put_str(&j, "network", r->network);
+    json_put_str(&j, "files", r->files);
     json_put_str(&j, "auditLog", r->audit_log);
     json_put_str(&j, "command", r->command);
     json_close_object(&j);
@@ -157,6 +158,7 @@ static bool parse_entry(struct bytes text, struct running *ret)
               copy_text(json_root(doc), "name", ret->name, sizeof(ret->name)) &&
               copy_text(json_root(doc), "traceId", ret->trace_id, sizeof(ret->trace_id)) &&
               copy_text(json_root(doc), "network", ret->network, sizeof(ret->network)) &&
+              copy_text(json_root(doc), "files", ret->files, sizeof(ret->files)) &&
               copy_text(json_root(doc), "auditLog", ret->audit_log, sizeof(ret->audit_log)) &&
               copy_text(json_root(doc), "command", ret->command, sizeof(ret->command));
     ret->pid = is_good ? (pid_t)pid : 0;

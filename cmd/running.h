@@ -26,6 +26,7 @@ struct running {
     char name[AUDIT_NAME_MAX + 1];
     char trace_id[AUDIT_TRACE_CAP];
     char network[16]; /* "tunnel", "direct", "offline" */
+    char files[16];   /* "open", "workspace" */
     char audit_log[RUNNING_PATH_CAP];
     char command[RUNNING_TEXT_CAP]; /* the program and its arguments, cut */
 };

@@ -22,6 +22,8 @@
 
 #define FILE_NAME "sandbox-credentials.json"
 #define LOCK_NAME "sandbox-credentials.lock"
+#define AGENT_DIR "agent" /* what the agent itself may read lies apart from the rest */
+#define TOKEN     AGENT_DIR "/token"
 #define FILE_MAX  65536u
 
 int enroll_config_dir(char *ret, size_t cap, struct why *why)
@@ -127,10 +129,12 @@ static int load(struct credentials *c, struct why *why)
 static int lock(struct credentials *c, struct why *why)
 {
     char path[ENROLL_PATH_CAP + 32];
-    int err = io_mkdirs(c->folder);
+    int err;
 
+    join(c->folder, AGENT_DIR, path, sizeof(path));
+    err = io_mkdirs(path);
     if (err < 0)
-        return why_set(why, err, "cannot make %s: %s", c->folder, strerror(-err));
+        return why_set(why, err, "cannot make %s: %s", path, strerror(-err));
     join(c->folder, LOCK_NAME, path, sizeof(path));
     c->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (c->lock_fd < 0)
@@ -225,7 +229,7 @@ static int replace_file(const char *folder, const char *name, struct bytes text,
 
 void credentials_token_path(const struct credentials *c, char *ret, size_t cap)
 {
-    join(c->folder, "token", ret, cap);
+    join(c->folder, TOKEN, ret, cap);
 }
 
 int credentials_save(const struct credentials *c, struct why *why)
@@ -252,6 +256,6 @@ int credentials_save(const struct credentials *c, struct why *why)
         wipe(text.data, text.cap);
     buf_done(&text);
     if (err == 0 && c->jwt[0] != '\0')
-        err = replace_file(c->folder, "token", bytes_of_str(c->jwt), why);
+        err = replace_file(c->folder, TOKEN, bytes_of_str(c->jwt), why);
     return err;
 }

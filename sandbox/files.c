@@ -56,7 +56,7 @@ static const char *const closed_files[] = {
 #undef CLOSED_FILE
 };
 
-#define CLOSED_MAX (ARRAY_COUNT(closed_files) + 1)
+#define CLOSED_MAX (ARRAY_COUNT(closed_files) + 2)
 
 struct builder {
     const struct sandbox_files *f;
@@ -198,8 +198,20 @@ static char *future_path(const struct builder *b, const char *text)
     return len >= 0 ? real : NULL;
 }
 
+static void close_path(struct builder *b, const char *path)
+{
+    char *real = real_path(b, path);
+
+    /* What lies open to nobody is not worth going round. */
+    if (real != NULL && access(real, R_OK) == 0)
+        b->closed[b->closed_count++] = real;
+    else
+        free(real);
+}
+
 static int find_places(struct builder *b)
 {
+    const char *settings = getenv("LATTICE_CONFIG_DIR");
     const char *home = getenv("HOME");
 
     b->home = home != NULL && home[0] == '/' ? realpath(home, NULL) : NULL;
@@ -210,15 +222,10 @@ static int find_places(struct builder *b)
     if (b->workspace == NULL || b->workspace[0] != '/')
         return why_set(b->why, -ENOENT, "--files=workspace: there is no working directory");
     b->closed[b->closed_count++] = strdup(b->home);
-    for (unsigned i = 0; i < ARRAY_COUNT(closed_files); i++) {
-        char *real = real_path(b, closed_files[i]);
-
-        /* What lies open to nobody is not worth going round. */
-        if (real != NULL && access(real, R_OK) == 0)
-            b->closed[b->closed_count++] = real;
-        else
-            free(real);
-    }
+    for (unsigned i = 0; i < ARRAY_COUNT(closed_files); i++)
+        close_path(b, closed_files[i]);
+    if (settings != NULL && settings[0] != '\0')
+        close_path(b, settings);
     return b->closed[0] != NULL ? 0 : why_set(b->why, -ENOMEM, "out of memory");
 }
 
@@ -420,11 +427,6 @@ static int build(struct builder *b)
         err = grant_named(b, &policy->read, READ);
     if (err == 0)
         err = grant_named(b, &policy->write, WRITE | READ);
-    for (unsigned i = 0; i < b->f->given_count && err == 0; i++) {
-        auto_free char *real = real_path(b, b->f->given[i]);
-
-        err = real != NULL ? add_rule(b, real, READ) : 0;
-    }
     if (err == 0)
         err = grant_standard(b);
     if (err == 0)

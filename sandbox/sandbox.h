@@ -37,8 +37,6 @@ struct sandbox_environment {
     bool is_cleared; /* of the rest, only HOME, PATH, TERM, locale, user, shell, TMPDIR */
 };
 
-#define SANDBOX_GIVEN_MAX 4u
-
 /** A file of lattice's own. */
 struct sandbox_own_file {
     const char *option; /* that names it, for people */
@@ -51,8 +49,6 @@ struct sandbox_files {
     const struct policy_files *policy; /* borrowed; NULL, or not WORKSPACE: whatever its user may */
     const struct sandbox_own_file *own; /* that would not be safe where the agent may write */
     unsigned own_count;
-    const char *given[SANDBOX_GIVEN_MAX]; /* to be read besides: what lattice hands to the agent */
-    unsigned given_count;
 };
 
 struct sandbox_config {

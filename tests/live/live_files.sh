@@ -83,6 +83,14 @@ look --policy "$home/policy.json" --files=open
 equal "the command line wins" 3 "$(grep -c ^got "$live_dir/out")"
 contains "the mode is in the record" '"kind":"start".*files: workspace' "$home/.local/state/lattice/files.jsonl"
 
+live_user client mkfifo "$ws/go"
+lat --files=workspace -- sh -c 'echo started; read -r _ <go' >"$live_dir/inspected" 2>&1 &
+live_pids+=($!)
+live_wait_line "$live_dir/inspected" '^started' $!
+live_user client "$LATTICE" sandbox inspect files >"$live_dir/out" 2>&1
+contains "'sandbox inspect' shows the mode" '^files +workspace' "$live_dir/out"
+live_user client sh -c "echo >$ws/go"
+
 # What would make it worthless is refused.
 refused() {
     local what=$1 words=$2

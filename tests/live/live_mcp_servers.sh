@@ -58,6 +58,13 @@ chmod 644 "$live_dir/raw.py"
 sandbox --mcp "$live_dir/mcp.json" --allow-tool echo -- /usr/bin/python3 "$live_dir/raw.py" >"$live_dir/out" 2>&1
 contains "a raw connection to the socket meets the gateway" '"id":9,"error":\{"code":-32602' "$live_dir/out"
 
+# With the rest of the machine closed, the agent still finds its copy of the file, and the program in it.
+live_user client mkdir -p "$live_dir/home/ws" "$live_dir/run"
+live_user client env -C "$live_dir/home/ws" XDG_RUNTIME_DIR="$live_dir/run" "$LATTICE" sandbox start --name agent --offline \
+    --audit-log "$live_dir/home/a.jsonl" --files=workspace --read "$live_dir/client.py" --mcp "$live_dir/mcp.json" --allow-tool echo -- \
+    /usr/bin/python3 "$live_dir/client.py" >"$live_dir/out" 2>&1
+contains "with --files=workspace an allowed tool answers, too" '"id": 2, "result": .*hello' "$live_dir/out"
+
 printf '{"mcpServers": {\n "a b": {"command": "x"}}}' >"$live_dir/bad.json" && chmod 644 "$live_dir/bad.json"
 sandbox --mcp "$live_dir/bad.json" -- true >"$live_dir/out" 2>&1
 equal "a bad file starts nothing" 125 $?

@@ -54,6 +54,11 @@ ok(again.wait() == 0 and "canary" in again.said, "it starts again without a toke
 fresh = json.loads(file.read_text())["jwt"]
 ok(fresh != kept["jwt"], "… with a renewed JWT")
 
+walled = world.sandbox("parent", "sh", "-c", f'cat "$LATTICE_TOKEN_FILE"; cat {file}; echo end=$?', label="walled",
+                       options=("--files=workspace", "--read", world.dir))
+ok(walled.wait() == 0 and walled.said.count(".") == 2, "with --files=workspace it reads its token", walled.said + walled.complained)
+ok("end=1" in walled.said and "privateKey" not in walled.said, "… and not its private key, though the directory is named", walled.said)
+
 used = world.sandbox("thief", "true", token=token, label="thief")
 ok(used.wait() == 125 and "already used" in used.complained, "a token that was used enrols nobody else", used.complained)
 nobody = world.sandbox("nobody", "true", label="nobody")
@@ -189,7 +194,7 @@ for program, name in zip(running, ("parent", "child")):
 ok(wait_for(lambda: world.gateway.complained.count("was cut") >= 2, 2) is not None, "the gateway knows neither peer any more")
 ok(bystander.grows(), "another agent's download goes on", bystander.complained)
 bystander.end()
-old = (world.dir / "parent.config/token").read_text()
+old = (world.dir / "parent.config/agent/token").read_text()
 reply = latticed.call("POST", "/api/v1/agent-isolation/delegate", {"agentName": "late"}, old)
 ok(reply.status == 401, "its token is refused, though it has not expired", reply)
 stops = [r for r in map(json.loads, (world.dir / "parent.jsonl").read_text().splitlines()) if r["kind"] == "stop"]
@@ -202,7 +207,7 @@ def stolen(name):
     """A tunnel with the agent's key, of a program that follows nobody and judges nothing."""
     key = json.loads((world.dir / f"{name}.config/sandbox-credentials.json").read_text())["privateKey"]
     me = latticed.call("GET", "/api/v1/agent-isolation/self",
-                       token=(world.dir / f"{name}.config/token").read_text()).data
+                       token=(world.dir / f"{name}.config/agent/token").read_text()).data
     path = world.dir / f"{name}.conf"
     path.touch(0o600)
     path.write_text(f"[Interface]\nPrivateKey = {key}\nAddress = {me['agent']['peerIP']}/32\n[Peer]\n"
@@ -262,7 +267,7 @@ ok(wait_for(lambda: world.gateway.complained.count("was cut") >= 4, 5) is not No
 steady = world.sandbox("steady", "sh", "-c", f"curl -sS -N {world.web.url('endless')}; exec sleep 60", options=["--renew", "1"],
                        token=latticed.token(allowedDestinations=destinations(world.web.port)))
 ok(wait_for(lambda: steady.out.stat().st_size > 1000) is not None, "an agent has a download open", steady.complained)
-path = world.dir / "steady.config/token"
+path = world.dir / "steady.config/agent/token"
 before = path.read_text()
 ok(wait_for(lambda: path.read_text() not in ("", before)) is not None, "its token is renewed while it runs")
 ok(stat.S_IMODE(path.stat().st_mode) == 0o600, "… in a file that is the owner's alone")
@@ -318,7 +323,7 @@ alone.end()
 
 if os.environ.get("LATTICE_LONG"):
     hung = world.sandbox("hung", "sleep", "600", token=latticed.token())
-    ok(wait_for(lambda: (world.dir / "hung.config/token").exists()) is not None, "an agent runs")
+    ok(wait_for(lambda: (world.dir / "hung.config/agent/token").exists()) is not None, "an agent runs")
     os.kill(hung.child("lattice-follow"), signal.SIGSTOP)
     ok(hung.wait(200) == 125 and "is silent" in hung.complained, "a sandbox whose follower hangs ends", hung.complained)
 

@@ -44,13 +44,15 @@ static void remove_dir(void)
 {
     static const char *const files[] = {"sandboxes/two/sandbox-credentials.json",
                                         "sandboxes/two/sandbox-credentials.lock",
-                                        "sandboxes/two/token",
+                                        "sandboxes/two/agent/token",
                                         "sandbox-credentials.json",
                                         "sandbox-credentials.lock",
-                                        "token"};
+                                        "agent/token"};
 
     for (unsigned i = 0; i < ARRAY_COUNT(files); i++)
         (void)unlink(path_of(files[i]));
+    (void)rmdir(path_of("agent"));
+    (void)rmdir(path_of("sandboxes/two/agent"));
     (void)rmdir(path_of("sandboxes/two"));
     (void)rmdir(path_of("sandboxes"));
     ck_assert_int_eq(rmdir(dir), 0); /* nothing else was left, no half-written file either */
@@ -88,9 +90,9 @@ START_TEST(credentials_saved_are_read_again)
     enrol("one", &first);
     (void)close(first.lock_fd);
     ck_assert_int_eq(mode_of("sandbox-credentials.json"), 0600);
-    ck_assert_int_eq(mode_of("token"), 0600);
+    ck_assert_int_eq(mode_of("agent/token"), 0600);
     buf_init(&text, 256);
-    ck_assert_int_eq(io_read_file(path_of("token"), &text, &why), 0);
+    ck_assert_int_eq(io_read_file(path_of("agent/token"), &text, &why), 0);
     ck_assert_str_eq(buf_text(&text), "jwt-of-one");
     buf_done(&text);
     ck_assert_int_eq(credentials_open(dir, "one", &keys, &again, &why), 0);
@@ -114,7 +116,7 @@ START_TEST(credentials_of_two_agents_lie_apart)
     enrol("two", &two); /* while the first one still runs */
     (void)close(one.lock_fd);
     (void)close(two.lock_fd);
-    ck_assert_int_eq(access(path_of("sandboxes/two/token"), F_OK), 0);
+    ck_assert_int_eq(access(path_of("sandboxes/two/agent/token"), F_OK), 0);
     ck_assert_int_eq(credentials_open(dir, "one", &keys, &again, &why), 0);
     ck_assert_str_eq(again.refresh, "refresh-of-one");
     (void)close(again.lock_fd);

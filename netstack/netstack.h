@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "base/bytes.h"
@@ -122,6 +123,10 @@ int flow_attach(struct flow *f, int stream_fd) MUST_USE;
  * ECONNRESET (closing with unread bytes does that). The agent's end must have sent that byte
  * already. */
 int flow_attach_canary(struct flow *f, int stream_fd) MUST_USE;
+/** flow_send() - Send @len bytes as if they had come through the near end, behind what is queued
+ * there. Returns how many were taken. Errors: -EAGAIN what is queued has no room to go first;
+ * -EPIPE the near end has said that it sends no more, or the far end is broken. */
+ssize_t flow_send(struct flow *f, const uint8_t *data, size_t len) MUST_USE;
 /** flow_abort() - End the flow now with a reset; closed() is called before this returns, unless
  * opened() had not been called: then nothing is called. */
 void flow_abort(struct flow *f);

@@ -16,6 +16,7 @@
 #include "netstack/flow.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -223,6 +224,43 @@ static int pump_out(struct flow *f)
             return left;
     }
     return 0;
+}
+
+/** Has all that the near end sent gone out? */
+static bool is_near_drained(const struct flow *f)
+{
+    int queued = 0;
+
+    return f->out.data == NULL && ioctl(f->near.fd, FIONREAD, &queued) == 0 &&
+           queued <= (f->near_keeps_byte ? 1 : 0);
+}
+
+ssize_t flow_send(struct flow *f, const uint8_t *data, size_t len)
+{
+    struct pollfd near = {.fd = f->near.fd, .events = POLLRDHUP};
+    size_t room;
+    ssize_t took;
+    int err;
+
+    if (f->state != FLOW_RELAYING || f->far_failed || f->out_over ||
+        (poll(&near, 1, 0) > 0 && (near.revents & (POLLRDHUP | POLLHUP)) != 0))
+        return -EPIPE;
+    flow_queue(f); /* what breaks here is told in its turn */
+    f->near_readable = true;
+    err = pump_out(f);
+    if (err < 0)
+        flow_far_failed(f, err);
+    if (err < 0 || f->out_over)
+        return -EPIPE;
+    room = f->carrier->room(f);
+    if (err > 0 || room == 0 || !is_near_drained(f))
+        return -EAGAIN;
+    took = f->carrier->send(f, data, len < room ? len : room);
+    if (took < 0)
+        flow_far_failed(f, (int)took);
+    else
+        f->bytes_out += (uint64_t)took;
+    return took < 0 ? -EPIPE : took == 0 ? -EAGAIN : took;
 }
 
 static size_t iov_total(const struct iovec *iov, int count)

@@ -33,24 +33,41 @@
 
 /* Rendezvous */
 
-/** Bind @fd in @dir, keep the file only as a descriptor. */
+/** Bind @fd to the file @folder/r. Agents may learn the name (recvfrom(2) where we cannot stand in
+ * for the kernel), so it is a bare "r" where the working directory can be left for a moment. */
+static int bind_in(int fd, const char *folder)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "r"};
+    auto_fd back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool is_there = back >= 0 && fchdir(back) == 0 && chdir(folder) == 0;
+    int err;
+
+    if (!is_there)
+        (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s/r", folder);
+    err = bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
+    if (is_there)
+        must(fchdir(back) == 0); /* it could be done a moment ago */
+    return err;
+}
+
+/** Bind the listener in @dir, keep the file only as a descriptor. */
 static int bind_hidden(struct rendezvous *r, const char *dir)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
     char folder[64];
+    char file[72];
     int err;
 
     if ((size_t)snprintf(folder, sizeof(folder), "%s/.lattice-XXXXXX", dir) >= sizeof(folder))
         return -ENAMETOOLONG;
     if (mkdtemp(folder) == NULL) /* 0700, a name that nobody can have prepared */
         return -errno;
-    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s/r", folder);
-    err = bind(r->listener, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
+    (void)snprintf(file, sizeof(file), "%s/r", folder);
+    err = bind_in(r->listener, folder);
     if (err == 0) {
-        r->path_fd = open(at.sun_path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+        r->path_fd = open(file, O_PATH | O_CLOEXEC | O_NOFOLLOW);
         if (r->path_fd < 0)
             err = -errno;
-        (void)unlink(at.sun_path);
+        (void)unlink(file);
     }
     (void)rmdir(folder);
     if (err < 0)

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -19,6 +20,8 @@
 #include "sandbox/records.h"
 #include "sandbox/sys_ping.h"
 #include "sandbox/udp_errors.h"
+
+#define RETRY_MS 10 /* until a call is tried again that nothing wakes */
 
 /* Agent memory */
 
@@ -140,6 +143,16 @@ int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what
     if (copy < 0)
         return -errno;
     return trap_hold_own(s, t, what, option, copy, events);
+}
+
+int64_t trap_hold_shortly(struct session *s, const struct trap *t, enum held_for what, int option)
+{
+    struct itimerspec soon = {.it_value = {.tv_nsec = RETRY_MS * NS_PER_MS}};
+    auto_fd timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+    if (timer < 0 || timerfd_settime(timer, 0, &soon, NULL) < 0)
+        return -EAGAIN;
+    return trap_hold_own(s, t, what, option, take_fd(&timer), EPOLLIN);
 }
 
 /* Birth and end */

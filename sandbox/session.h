@@ -124,6 +124,10 @@ int64_t trap_hold_fd(struct session *s, const struct trap *t, enum held_for what
 int64_t trap_hold_own(struct session *s, const struct trap *t, enum held_for what, int option,
                       int fd, uint32_t events);
 
+/** trap_hold_shortly() - The same, tried again in a moment: for what cannot be waited for. -EAGAIN
+ * when there is no timer. */
+int64_t trap_hold_shortly(struct session *s, const struct trap *t, enum held_for what, int option);
+
 /* Socket addresses as the kernel's move_addr_to_kernel() and move_addr_to_user() copy them. */
 int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64_t len,
                   struct sockaddr_storage *ret, unsigned *ret_len) MUST_USE;

@@ -130,6 +130,17 @@ static int gather(struct session *s, const struct trap *t, const struct message 
     return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
 }
 
+/** sendmsg() with an address on a TCP socket that is left to the kernel: Linux ignores the address
+ * there, for an AF_UNIX object it would not. So it is taken away before the kernel looks. */
+static int64_t send_nameless(struct session *s, const struct trap *t, const struct message *m)
+{
+    static const uint32_t zero = 0;
+    int err =
+        trap_write(s, t, m->header + offsetof(struct msghdr, msg_namelen), &zero, sizeof(zero));
+
+    return err < 0 ? err : CALL_CONTINUE; /* nothing was judged: the peer is fixed */
+}
+
 /** sendto() with an address on a TCP socket: Linux ignores the address. */
 static int64_t send_stream(struct session *s, struct trap *t, const struct message *m)
 {
@@ -141,17 +152,21 @@ static int64_t send_stream(struct session *s, struct trap *t, const struct messa
         return -EOPNOTSUPP;
     if (t->sock->state != VSOCK_CONNECTED)
         return t->sock->state == VSOCK_OVER ? -EPIPE : -ENOTCONN;
-    if (t->fd < 0)
-        return -EISCONN; /* without a duplicate we cannot stand in */
+    if (t->fd < 0 && t->sock->flow == NULL)
+        return m->header != 0 ? send_nameless(s, t, m) : -EISCONN; /* nobody but the agent can */
     err = gather(s, t, m, len);
     if (err < 0)
         return err;
-    n = send(t->fd, s->scratch, len, (m->flags & MSG_OOB) | MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n >= 0)
+    if (t->fd < 0)
+        n = flow_send(t->sock->flow, s->scratch, len);
+    else
+        n = send(t->fd, s->scratch, len, (m->flags & MSG_OOB) | MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && t->fd >= 0)
+        n = -errno;
+    if (n != -EAGAIN || trap_is_nonblock(s, t) || (m->flags & MSG_DONTWAIT) != 0)
         return n;
-    if (errno != EAGAIN || trap_is_nonblock(s, t) || (m->flags & MSG_DONTWAIT) != 0)
-        return -errno;
-    return trap_hold_fd(s, t, HELD_OUTPUT, SO_SNDTIMEO, EPOLLOUT);
+    return t->fd >= 0 ? trap_hold_fd(s, t, HELD_OUTPUT, SO_SNDTIMEO, EPOLLOUT)
+                      : trap_hold_shortly(s, t, HELD_OUTPUT, SO_SNDTIMEO);
 }
 
 /** The address that a ping socket sends to: ping_v4_sendmsg(), ping_v6_sendmsg(). */

@@ -16,13 +16,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "sandbox/session.h"
-
-#define RETRY_MS 10 /* a full queue of connections cannot be waited for, only tried again */
 
 /* Kept duplicates */
 
@@ -157,17 +154,6 @@ static int connect_for(int fd, const struct unix_target *target, bool *ret_may_w
     return err;
 }
 
-/** Try the call again in a moment. */
-static int64_t hold_for_room(struct session *s, const struct trap *t)
-{
-    struct itimerspec soon = {.it_value = {.tv_nsec = RETRY_MS * NS_PER_MS}};
-    auto_fd timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-
-    if (timer < 0 || timerfd_settime(timer, 0, &soon, NULL) < 0)
-        return -EAGAIN;
-    return trap_hold_own(s, t, HELD_OUTPUT, SO_SNDTIMEO, take_fd(&timer), EPOLLIN);
-}
-
 static bool is_stream(int fd)
 {
     int type = 0;
@@ -197,7 +183,7 @@ int64_t unix_connect(struct session *s, struct trap *t)
         err = connect_for(t->fd, &target, &may_wait);
     own_close(&target.file);
     if (err == -EAGAIN && may_wait)
-        return hold_for_room(s, t);
+        return trap_hold_shortly(s, t, HELD_OUTPUT, SO_SNDTIMEO);
     if (err == 0 && is_stream(t->fd))
         unix_kept_drop(s, t->inode); /* else its peer would never see it closed */
     return err;

@@ -12,6 +12,7 @@ struct world {
     unsigned fds;
     struct loop *loop;
     struct netstack *ns;
+    struct flow *flow[2];
     int agent[2];
     int closed[2]; /* 1: not called; else its err */
 };
@@ -29,7 +30,6 @@ static const struct flow_events events = {.closed = on_closed};
 static void setup(struct world *w)
 {
     struct netstack_config config = {.mode = NETSTACK_OFFLINE};
-    struct flow *flow[2];
     struct why why;
 
     w->fds = suite_open_fds();
@@ -37,8 +37,8 @@ static void setup(struct world *w)
     config.loop = w->loop;
     ck_assert_int_eq(netstack_new(&config, &w->ns, &why), 0);
     w->closed[0] = w->closed[1] = 1;
-    ck_assert_int_eq(flow_pair(w->ns, &events, &w->closed[0], &w->closed[1], &flow[0], &flow[1]),
-                     0);
+    ck_assert_int_eq(
+        flow_pair(w->ns, &events, &w->closed[0], &w->closed[1], &w->flow[0], &w->flow[1]), 0);
     for (unsigned i = 0; i < 2; i++) {
         int pair[2];
 
@@ -46,7 +46,7 @@ static void setup(struct world *w)
                          0);
         w->agent[i] = pair[0];
         ck_assert_int_eq(write(w->agent[i], "?", 1), 1); /* the stand-in */
-        ck_assert_int_eq(flow_attach_canary(flow[i], pair[1]), 0);
+        ck_assert_int_eq(flow_attach_canary(w->flow[i], pair[1]), 0);
     }
 }
 
@@ -181,7 +181,68 @@ START_TEST(reset_reaches_one_that_is_blocked_in_writing)
 }
 END_TEST
 
+/* Goal: bytes that are handed over stand behind those that the near end wrote before, and those
+ * that it writes later behind them; after its end nothing is taken any more. */
+START_TEST(bytes_handed_over_keep_their_place)
+{
+    struct world w;
+    char got[16];
+
+    setup(&w);
+    turns(&w, 2);
+    ck_assert_int_eq(write(w.agent[0], "ab", 2), 2);
+    /* One piece at a time is under way between the two: "ab" is now, and "cd" has to wait. */
+    ck_assert_int_eq(flow_send(w.flow[0], (const uint8_t *)"cd", 2), -EAGAIN);
+    turns(&w, 2);
+    ck_assert_int_eq(flow_send(w.flow[0], (const uint8_t *)"cd", 2), 2);
+    ck_assert_int_eq(write(w.agent[0], "ef", 2), 2);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], got, sizeof(got)), 6);
+    ck_assert_mem_eq(got, "abcdef", 6);
+    ck_assert_int_eq(write(w.agent[0], "gh", 2), 2);
+    ck_assert_int_eq(shutdown(w.agent[0], SHUT_WR), 0);
+    ck_assert_int_eq(flow_send(w.flow[0], (const uint8_t *)"x", 1), -EPIPE);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], got, sizeof(got)), 2);
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], got, sizeof(got)), 0);
+    teardown(&w);
+}
+END_TEST
+
+/* Goal: nothing is taken past what waits for room; when there is room again, no byte is missing. */
+START_TEST(bytes_handed_over_wait_for_room)
+{
+    static uint8_t data[1 << 16];
+    struct world w;
+    size_t sent = 0, got = 0;
+    ssize_t n = 0;
+
+    setup(&w);
+    turns(&w, 2);
+    for (unsigned i = 0; i < 200 && n != -EAGAIN; i++) {
+        n = flow_send(w.flow[0], data, sizeof(data));
+        sent += n > 0 ? (size_t)n : 0;
+        turns(&w, 2);
+    }
+    ck_assert_int_eq(n, -EAGAIN);
+    for (unsigned i = 0; i < 2000 && got < sent; i++) {
+        turns(&w, 1);
+        while ((n = read(w.agent[1], data, sizeof(data))) > 0)
+            got += (size_t)n;
+    }
+    ck_assert_uint_eq(got, sent);
+    ck_assert_int_eq(flow_send(w.flow[0], data, 7), 7);
+    (void)close(w.agent[1]);
+    w.agent[1] = -1;
+    turns(&w, 4);
+    teardown(&w);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(bytes_handed_over_keep_their_place),
+    SUITE_TEST(bytes_handed_over_wait_for_room),
     SUITE_TEST(bytes_pass_both_ways_and_back_pressure_holds),
     SUITE_TEST(half_close_leaves_the_other_way_open),
     SUITE_TEST(write_after_close_is_answered_by_a_reset),

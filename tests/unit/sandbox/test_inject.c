@@ -131,7 +131,27 @@ START_TEST(look_tells_events_and_keeps_nothing_open)
 }
 END_TEST
 
+/* Goal: what a peer can learn of our end is one letter, and our working directory is as it was. */
+START_TEST(name_of_our_end_says_nothing)
+{
+    char before[256], after[256];
+    struct sockaddr_un name;
+    socklen_t len = sizeof(name);
+    struct ends e;
+
+    ck_assert_ptr_nonnull(getcwd(before, sizeof(before)));
+    e = joined();
+    ck_assert_ptr_nonnull(getcwd(after, sizeof(after)));
+    ck_assert_str_eq(before, after);
+    ck_assert_int_eq(getpeername(e.agent, (struct sockaddr *)&name, &len), 0);
+    ck_assert_uint_eq(len, offsetof(struct sockaddr_un, sun_path) + 2);
+    ck_assert_str_eq(name.sun_path, "r");
+    part(&e);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(name_of_our_end_says_nothing),
     SUITE_TEST(look_tells_events_and_keeps_nothing_open),
     SUITE_TEST(filled_end_is_not_writable_until_drained),
     SUITE_TEST(bytes_written_during_the_drain_are_kept),

@@ -6,7 +6,8 @@
  *
  *   differ serve            print "ready tcp=… closed=… udp=… udp_closed=…" and serve until killed
  *   differ list             print the cases
- *   differ CASE             run one; ports of the server from $TCP, $CLOSED, $UDP, $UDP_CLOSED
+ *   differ CASE…            run these, each after a line "== CASE"; ports of the server from $TCP,
+ *                           $CLOSED, $UDP, $UDP_CLOSED
  */
 #ifndef TESTS_DIFFER_H
 #define TESTS_DIFFER_H

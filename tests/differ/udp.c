@@ -570,7 +570,7 @@ static void connected_only(void)
     (void)show("same port", port_again == port);
     show_name("unspec", fd, false);
     (void)show("stranger", send_to(stranger, "s", 1, port));
-    (void)show("recv", recv(fd, &byte, 1, 0));
+    (void)show("recv", recv(fd, &byte, 1, MSG_DONTWAIT));
     (void)show("send", send(fd, "x", 1, 0));
     fd = udp_socket(AF_INET);
     (void)show("connect", connect_port(fd, peer_port));

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 
 #define REPORT_MAX_BYTES 65536
 #define TITLE_COLUMNS    24
+#define WIDTH_MIN        60u  /* narrower terminals break lines themselves */
+#define WIDTH_MAX        110u /* longer lines are hard to read */
 
 enum group {
     GROUP_NEEDED,
@@ -48,7 +51,7 @@ struct finding {
 };
 
 struct report {
-    struct finding all[24];
+    struct finding all[32];
     unsigned count;
     bool can_run;
     char listener[WHY_TEXT_MAX];
@@ -57,6 +60,12 @@ struct report {
     char yama[64];
     char ping[128];
     struct utsname kernel;
+};
+
+/** How the report is to look. */
+struct look {
+    bool colour;
+    unsigned width; /* columns; 0: lines are not broken */
 };
 
 static const char *const group_titles[GROUP_COUNT] = {"Needed", "Makes it faster",
@@ -117,6 +126,13 @@ static void examine_needs(struct report *r, const struct probe *p)
                          STATE_MISSING,
                          p->yama_scope >= 2 ? "sysctl kernel.yama.ptrace_scope=1"
                                             : "allow process_vm_readv in the container's profile"});
+    add(r, p->has_unix_diag,
+        &(struct saying){GROUP_NEEDED, "unix_diag", "sockets by path",
+                         "the kernel names the socket behind a path (unix_diag)",
+                         "connect(2) to an AF_UNIX path is refused, the sandbox's own as well: the "
+                         "kernel does not say which socket is behind it (unix_diag)",
+                         STATE_WEAK,
+                         "modprobe unix_diag, once as root; in a container, on its host"});
 }
 
 static void examine_speed(struct report *r, const struct probe *p)
@@ -227,6 +243,10 @@ static void examine_rest(struct report *r, const struct probe *p)
         &(struct saying){GROUP_AROUND, "user_namespaces", "user namespaces",
                          "available: --isolate=full makes them (and network, mount, IPC) a wall",
                          "denied on this machine; not needed", STATE_NOTE, NULL});
+    add(r, p->has_killable_wait,
+        &(struct saying){GROUP_AROUND, "killable_wait", "killable waits",
+                         "available; not used, so that a signal can end a call that waits",
+                         "not in this kernel (before 5.19); not needed", STATE_NOTE, NULL});
     add(r, p->has_io_uring,
         &(struct saying){GROUP_AROUND, "io_uring", "io_uring",
                          "available outside; programs inside fall back to system calls",
@@ -266,19 +286,61 @@ static void add_styled(struct buf *out, bool colour, const char *style, const ch
     buf_printf(out, "%s%s%s", colour ? style : "", text, colour ? "\033[0m" : "");
 }
 
-static void print_finding(const struct finding *f, bool colour, struct buf *out)
+/** Text from column @indent on, broken between words where @width columns end; 0: never. */
+static void add_wrapped(struct buf *out, unsigned indent, unsigned width, const char *text)
+{
+    unsigned at = indent;
+
+    while (*text != '\0') {
+        unsigned word = 0; /* its bytes; and its columns, without the later bytes of UTF-8 */
+        unsigned columns = 0;
+
+        for (; text[word] != '\0' && text[word] != ' '; word++)
+            columns += ((unsigned char)text[word] & 0xc0) != 0x80;
+        if (at > indent && width > 0 && at + 1 + columns > width) {
+            buf_printf(out, "\n%*s", (int)indent, "");
+            at = indent;
+        } else if (at > indent) {
+            buf_add_char(out, ' ');
+            at++;
+        }
+        buf_printf(out, "%.*s", (int)word, text);
+        at += columns;
+        text += word;
+        text += strspn(text, " ");
+    }
+    buf_add_char(out, '\n');
+}
+
+static void print_finding(const struct finding *f, const struct look *look, struct buf *out)
 {
     buf_add_str(out, "  ");
-    add_styled(out, colour, state_colours[f->state], state_marks[f->state]);
-    buf_printf(out, " %-*s%s\n", TITLE_COLUMNS, f->title, f->detail);
+    add_styled(out, look->colour, state_colours[f->state], state_marks[f->state]);
+    buf_printf(out, " %-*s", TITLE_COLUMNS, f->title);
+    add_wrapped(out, 4 + TITLE_COLUMNS, look->width, f->detail);
     if (f->remedy == NULL)
         return;
     buf_printf(out, "    %-*s", TITLE_COLUMNS, "");
-    add_styled(out, colour, "\033[2m", "→ ");
-    buf_printf(out, "%s\n", f->remedy);
+    add_styled(out, look->colour, "\033[2m", "→ ");
+    add_wrapped(out, 6 + TITLE_COLUMNS, look->width, f->remedy);
 }
 
-static void print_text(const struct report *r, bool colour, struct buf *out)
+/** The last line: can it run, and is there something that could be better? */
+static void print_verdict(const struct report *r, const struct look *look, struct buf *out)
+{
+    unsigned weak = 0;
+
+    for (unsigned i = 0; i < r->count; i++)
+        weak += r->all[i].state == STATE_WEAK;
+    add_styled(out, look->colour, r->can_run ? "\033[1;32m" : "\033[1;31m",
+               r->can_run ? "The sandbox can run here." : "The sandbox cannot run here.");
+    if (r->can_run && weak > 0)
+        buf_printf(out, " %u of %u points are weaker than they could be (%s above).", weak,
+                   r->count, state_marks[STATE_WEAK]);
+    buf_add_char(out, '\n');
+}
+
+static void print_text(const struct report *r, const struct look *look, struct buf *out)
 {
     buf_printf(out, "%s %s on %s\n", r->kernel.sysname, r->kernel.release, r->kernel.machine);
     for (unsigned g = 0; g < GROUP_COUNT; g++) {
@@ -289,17 +351,25 @@ static void print_text(const struct report *r, bool colour, struct buf *out)
                 continue;
             if (!has_title) {
                 buf_add_char(out, '\n');
-                add_styled(out, colour, "\033[1m", group_titles[g]);
+                add_styled(out, look->colour, "\033[1m", group_titles[g]);
                 buf_add_char(out, '\n');
             }
             has_title = true;
-            print_finding(&r->all[i], colour, out);
+            print_finding(&r->all[i], look, out);
         }
     }
     buf_add_char(out, '\n');
-    add_styled(out, colour, r->can_run ? "\033[1;32m" : "\033[1;31m",
-               r->can_run ? "The sandbox can run here." : "The sandbox cannot run here.");
-    buf_add_char(out, '\n');
+    print_verdict(r, look, out);
+}
+
+/** Columns of the terminal, in which long lines are broken; 0: not a terminal, or a tiny one. */
+static unsigned terminal_width(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < WIDTH_MIN)
+        return 0;
+    return size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
 }
 
 /** See what an ordinary user would see: the supervisor gives its privilege up, too. */
@@ -328,12 +398,13 @@ int sandbox_doctor(bool json, bool colour)
     if (p.has_listener)
         examine_walls(&r, &p);
     examine_rest(&r, &p);
-    examine_ping(&r);
+    if (p.has_listener) /* under a foreign one socket(2) may wait for ever */
+        examine_ping(&r);
     buf_init(&out, REPORT_MAX_BYTES);
     if (json)
         print_json(&r, &out);
     else
-        print_text(&r, colour, &out);
+        print_text(&r, &(struct look){.colour = colour, .width = terminal_width()}, &out);
     (void)fputs(buf_text(&out), stdout);
     buf_done(&out);
     return r.can_run ? 0 : 1;

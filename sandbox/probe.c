@@ -29,6 +29,7 @@
 #include "base/landlock.h"
 #include "base/own.h"
 #include "sandbox/filter.h"
+#include "sandbox/inject.h"
 #include "sandbox/spawn.h"
 #include "sandbox/walls.h"
 
@@ -36,6 +37,8 @@
 #define NOTIF_SET_FLAGS       SECCOMP_IOW(4, __u64)
 #define NOTIF_FD_SYNC_WAKE_UP UINT64_C(1)
 #define PIDFD_THREAD_FLAG     O_EXCL
+
+#define FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* linux/seccomp.h of 5.19 */
 
 #define CALL_WAIT_MS 5000 /* the child is on this machine and has nothing else to do */
 
@@ -70,6 +73,25 @@ static int try_io_uring(void)
     struct io_uring_params params = {0};
 
     return syscall(SYS_io_uring_setup, 1, &params) < 0 ? -1 : 0;
+}
+
+/** The flag is looked at before the filter, of which there is none: nothing is installed. */
+static bool knows_killable_wait(void)
+{
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                   SECCOMP_FILTER_FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV, NULL) < 0 &&
+           errno == EFAULT;
+}
+
+static bool knows_unix_diag(void)
+{
+    struct unix_diag d;
+    bool is_there;
+
+    unix_diag_init(&d);
+    is_there = d.fd >= 0;
+    unix_diag_done(&d);
+    return is_there;
 }
 
 /** The child: confine, say where the listener is, make the call, check what came back. */
@@ -212,6 +234,8 @@ int probe_kernel(struct probe *ret, struct why *why)
         return err;
     if (p.yama_scope >= 1)
         p.walls |= SPAWN_WALL_YAMA;
+    p.has_unix_diag = p.has_listener && knows_unix_diag();
+    p.has_killable_wait = knows_killable_wait();
     p.has_user_namespace = succeeds_in_child(try_user_namespace);
     p.has_io_uring = succeeds_in_child(try_io_uring);
     *ret = p;

@@ -20,6 +20,8 @@ struct probe {
     bool has_pidfd_thread;   /* 6.9 */
     bool has_process_vm;     /* process_vm_readv and _writev of the agent */
     bool has_proc_mem;       /* /proc/PID/mem of the agent, for reading and writing */
+    bool has_unix_diag;      /* unix_diag of NETLINK_SOCK_DIAG names sockets by inode */
+    bool has_killable_wait;  /* 5.19: known to the kernel, used by nobody here */
     bool has_user_namespace; /* unprivileged ones can be made */
     bool has_io_uring;       /* outside; there is none inside */
     int landlock_abi;        /* 0: none */

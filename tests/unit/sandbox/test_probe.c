@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sandbox/filter.h"
@@ -27,6 +28,22 @@ static struct probe probe_now(void)
     ck_assert_msg(probe_kernel(&p, &why) == 0, "%s", why.text);
     ck_assert_uint_eq(suite_open_fds(), fds);
     return p;
+}
+
+static int doctor_to(FILE *file, bool json, char *ret, size_t cap)
+{
+    int old = dup(STDOUT_FILENO), status;
+    size_t got;
+
+    (void)fflush(stdout);
+    ck_assert_int_eq(dup2(fileno(file), STDOUT_FILENO), STDOUT_FILENO);
+    status = sandbox_doctor(json, /*colour=*/false);
+    (void)fflush(stdout);
+    ck_assert_int_eq(dup2(old, STDOUT_FILENO), STDOUT_FILENO);
+    rewind(file);
+    got = fread(ret, 1, cap - 1, file);
+    ret[got] = '\0';
+    return status;
 }
 
 static void refuse(const char *const *names)
@@ -71,6 +88,27 @@ START_TEST(probe_finds_what_is_refused)
 }
 END_TEST
 
+/** Where the kernel does not say which socket is behind a path, the report says what to do. */
+START_TEST(probe_without_unix_diag)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    static char text[16384];
+    struct probe before = probe_now(), after;
+
+    if (!before.has_unix_diag)
+        return; /* this place has it not to begin with */
+    ck_assert_int_eq(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                                      SCMP_A0(SCMP_CMP_EQ, AF_NETLINK)),
+                     0);
+    ck_assert_int_eq(seccomp_load(ctx), 0);
+    after = probe_now();
+    ck_assert(!after.has_unix_diag && after.has_listener);
+    ck_assert_int_eq(doctor_to(tmpfile(), /*json=*/false, text, sizeof(text)), 0);
+    ck_assert_msg(strstr(text, "modprobe unix_diag") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "weaker than they could be") != NULL, "%s", text);
+}
+END_TEST
+
 /** A kernel without Landlock is one with fewer walls, not a failure. */
 START_TEST(probe_without_landlock)
 {
@@ -102,22 +140,6 @@ START_TEST(a11_second_listener_is_explained)
     _exit(0); /* under this filter, the leak check of a sanitized build cannot run */
 }
 END_TEST
-
-static int doctor_to(FILE *file, bool json, char *ret, size_t cap)
-{
-    int old = dup(STDOUT_FILENO), status;
-    size_t got;
-
-    (void)fflush(stdout);
-    ck_assert_int_eq(dup2(fileno(file), STDOUT_FILENO), STDOUT_FILENO);
-    status = sandbox_doctor(json, /*colour=*/false);
-    (void)fflush(stdout);
-    ck_assert_int_eq(dup2(old, STDOUT_FILENO), STDOUT_FILENO);
-    rewind(file);
-    got = fread(ret, 1, cap - 1, file);
-    ret[got] = '\0';
-    return status;
-}
 
 /** The report says that the sandbox runs here, in both forms, and without escape sequences. */
 START_TEST(doctor_reports_a_machine_that_can)
@@ -154,6 +176,7 @@ END_TEST
 static const struct suite_test tests[] = {
     SUITE_ROWS(probe_finds_what_is_refused, ARRAY_COUNT(rows)),
     SUITE_TEST(probe_without_landlock),
+    SUITE_TEST(probe_without_unix_diag),
     SUITE_TEST(a11_second_listener_is_explained),
     SUITE_TEST(doctor_reports_a_machine_that_can),
     SUITE_TEST(doctor_reports_a_machine_that_cannot),

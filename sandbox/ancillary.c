@@ -86,7 +86,8 @@ static void put_v4(struct writer *w, const struct vsock *v, const struct ip *to,
     struct sockaddr_storage name;
 
     memcpy(&info.ipi_addr, to->bytes, 4);
-    info.ipi_spec_dst = info.ipi_addr;
+    if (v->kind != VSOCK_PING) /* ping_rcv() does not look it up */
+        info.ipi_spec_dst = info.ipi_addr;
     if (wants(v, IPPROTO_IP, IP_PKTINFO))
         put(w, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     if (wants(v, IPPROTO_IP, IP_RECVTTL))

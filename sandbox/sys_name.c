@@ -45,10 +45,8 @@ int64_t sys_bind(struct session *s, struct trap *t)
     err = inet_read(&raw, len, v->is_v6, &at, &is_mapped);
     if (err < 0)
         return err;
-    if (is_mapped && v->is_v6only)
+    if (is_mapped && (v->is_v6only || v->kind == VSOCK_PING))
         return -EINVAL;
-    if (is_mapped && v->kind == VSOCK_PING)
-        return -EADDRNOTAVAIL;
     if (!is_local_name(s, v, &at.ip))
         return -EADDRNOTAVAIL;
     if (v->is_bound || v->state != VSOCK_OPEN)

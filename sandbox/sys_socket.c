@@ -57,6 +57,10 @@ static int64_t make_packets(struct session *s, struct trap *t, const struct want
     v->local.ip = ip_any(v->is_v6 ? IP_V6 : IP_V4);
     v->our_end = take_fd(&our_end);
     v->pid = agent_pid(&s->agents, t->call.tid); /* of netlink: its port id, too */
+    if (kind == VSOCK_PING) { /* INET_PROTOSW_REUSE: an identifier may be shared */
+        v->may_reuse_addr = true;
+        must(vsock_option_set(v, SOL_SOCKET, SO_REUSEADDR, 1) == 0);
+    }
     err = sock_watch(s, v, EPOLLIN | EPOLLRDHUP, ready);
     if (err < 0) {
         sock_end(s, v);

@@ -36,6 +36,8 @@ extern const struct differ_case option_cases[];
 extern const unsigned option_case_count;
 extern const struct differ_case sweep_cases[];
 extern const unsigned sweep_case_count;
+extern const struct differ_case ping_cases[];
+extern const unsigned ping_case_count;
 extern const struct differ_case udp_cases[];
 extern const unsigned udp_case_count;
 
@@ -55,6 +57,9 @@ bool await_quiet(int fd, short events);
 void show_name(const char *what, int fd, bool is_peer);
 /** show_error() - SO_ERROR. */
 void show_error(const char *what, int fd);
+
+/** show_control() - A received message's control data, but for times. */
+void show_control(struct msghdr *m);
 
 uint16_t env_port(const char *name);
 struct sockaddr_in at_port(uint16_t port); /* 127.0.0.1 */

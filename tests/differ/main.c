@@ -195,7 +195,7 @@ static const struct {
 } groups[] = {
     {tcp_cases, &tcp_case_count},       {loopback_cases, &loopback_case_count},
     {option_cases, &option_case_count}, {sweep_cases, &sweep_case_count},
-    {udp_cases, &udp_case_count},
+    {udp_cases, &udp_case_count},       {ping_cases, &ping_case_count},
 };
 
 /** Run the case; NULL: print the names of all. */

@@ -213,7 +213,7 @@ static void multicast_options(void)
     (void)show("join 6", setsockopt(v6, IPPROTO_IPV6, IPV6_JOIN_GROUP, &group6, sizeof(group6)));
 }
 
-static void show_control(struct msghdr *m)
+void show_control(struct msghdr *m)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
         const uint8_t *data = CMSG_DATA(c);

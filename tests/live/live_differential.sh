@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Promise: one program (tests/differ) run natively and inside a sandbox says the same line for line:
-# what its calls on TCP and UDP sockets return, and what poll and epoll tell. Its peers are the same
+# what its calls on TCP, UDP and ping sockets return, and what poll and epoll tell. Its peers are the same
 # native server; loopback is tried directly and relayed. And it says the same where a container's
 # profile denies pidfd_getfd, or process_vm_* and ptrace as well (tests/support/dockerlike.c).
 # Known differences are rows of tests/cases/differential_exceptions.txt, and for the boxes of
@@ -10,6 +10,10 @@
 . "$(dirname "$0")/../support/live.sh"
 live_enter "$@"
 ip link set lo up
+# Ping sockets for the user's group; where this cannot be set both sides say EACCES.
+group=$LIVE_UID
+[ "$(id -u)" -eq 0 ] || group=$(id -g)
+echo "$group $group" 2>/dev/null >/proc/sys/net/ipv4/ping_group_range
 helpers=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}
 for program in differ dockerlike; do
     [ -x "$helpers/$program" ] || live_skip_all "$helpers/$program is not built"

@@ -329,8 +329,16 @@ static bool has_name(const struct message *m)
     return m->name != 0 && m->name_len != 0;
 }
 
+/** On a stream: TCP's own rules where a peer is named, otherwise as on any AF_UNIX object. */
+static int64_t send_native(struct session *s, struct trap *t, struct message *m)
+{
+    if (t->sock != NULL && (m->name != 0 || (m->flags & MSG_FASTOPEN) != 0))
+        return send_stream(s, t, m);
+    return send_unix(s, t, m);
+}
+
 /** sendmmsg(2), one by one; what the kernel must send itself ends the batch, or is all of it. */
-static int64_t send_unix_mmsg(struct session *s, const struct trap *t, unsigned count)
+static int64_t send_unix_mmsg(struct session *s, struct trap *t, unsigned count)
 {
     unsigned done = 0;
     int64_t n = 0;
@@ -343,7 +351,7 @@ static int64_t send_unix_mmsg(struct session *s, const struct trap *t, unsigned 
 
         n = message_read(s, t, at, flags, &m);
         if (n == 0)
-            n = send_unix(s, t, &m);
+            n = send_native(s, t, &m);
         message_done(&m);
         if (n == CALL_CONTINUE || n == CALL_HELD || n == CALL_DONE)
             return done > 0 ? (int64_t)done : n;
@@ -400,10 +408,8 @@ int64_t sys_sendmsg(struct session *s, struct trap *t)
     n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
     if (n == 0 && t->sock != NULL && t->sock->kind != VSOCK_TCP)
         n = send_packet(s, t, &m);
-    else if (n == 0 && t->sock != NULL && (m.name != 0 || (m.flags & MSG_FASTOPEN) != 0))
-        n = send_stream(s, t, &m);
     else if (n == 0)
-        n = send_unix(s, t, &m);
+        n = send_native(s, t, &m);
     message_done(&m);
     return n;
 }

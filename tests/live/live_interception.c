@@ -29,7 +29,7 @@
 #include "sandbox/sandbox.h"
 #include "tests/support/suite.h"
 
-#define FLIPS        (3000 / slowness())
+#define FLIPS        ((getenv("LATTICE_LONG") != NULL ? 10000u : 3000u) / slowness())
 #define STORM_CYCLES (1500 / slowness())
 #define STORM_US     (300 * slowness())
 
@@ -406,6 +406,30 @@ static int inner_mmsg(void)
     return 0;
 }
 
+/* B7: every call that names a peer and opens a connection in one go. Natively it arrives. */
+static int inner_fastopen(void)
+{
+    struct sockaddr_in to = loopback(env_port("OTHER"));
+    struct iovec piece = {.iov_base = (void *)(uintptr_t) "x", .iov_len = 1};
+    struct mmsghdr m = {
+        .msg_hdr = {
+            .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &piece, .msg_iovlen = 1}};
+    bool is_native = getenv("NATIVE") != NULL;
+
+    for (unsigned i = 0; i < 3; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ssize_t n = i == 0   ? sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&to, sizeof(to))
+                    : i == 1 ? sendmsg(fd, &m.msg_hdr, MSG_FASTOPEN)
+                             : sendmmsg(fd, &m, 1, MSG_FASTOPEN);
+        char byte;
+
+        EXPECT(is_native ? n == 1 : n < 0 && errno == EOPNOTSUPP);
+        EXPECT(!is_native || read(fd, &byte, 1) == 1);
+        (void)close(fd);
+    }
+    return 0;
+}
+
 /* B4, B5: only these families, and of them only what is emulated; a kernel socket never appears. */
 static int inner_families(void)
 {
@@ -440,7 +464,7 @@ static const struct inner_row inner_rows[] = {
     {"nonblock", inner_nonblock},   {"failed", inner_failed},     {"half_close", inner_half_close},
     {"reset", inner_reset},         {"storm", inner_storm},       {"flip", inner_flip},
     {"unix_flip", inner_unix_flip}, {"starved", inner_starved},   {"lengths", inner_lengths},
-    {"mmsg", inner_mmsg},           {"families", inner_families},
+    {"mmsg", inner_mmsg},           {"families", inner_families}, {"fastopen", inner_fastopen},
 };
 
 static int inner_main(const char *name)
@@ -744,6 +768,25 @@ START_TEST(each_datagram_of_one_call_is_judged)
 }
 END_TEST
 
+/* Row 0 is the control: natively each of the three calls arrives. */
+START_TEST(b7_peer_named_with_the_first_bytes_is_not_reached)
+{
+    struct server s = server_start();
+    int status = -1;
+    pid_t pid;
+
+    set_port("OTHER", s.port);
+    if (_i == 0)
+        (void)setenv("NATIVE", "1", 1);
+    pid = fork();
+    if (pid == 0)
+        _exit(_i == 0 ? inner_fastopen() : run_inside(&(struct inside){.name = "fastopen"}));
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    ck_assert_uint_eq(server_end(&s), _i == 0 ? 3 : 0);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_ROWS(flows_behave_as_tcp, ARRAY_COUNT(flow_rows)),
     SUITE_ROWS(odd_calls_get_the_kernels_errno, ARRAY_COUNT(pure_rows)),
@@ -761,6 +804,7 @@ static const struct suite_test tests[] = {
      .limit_s = 60},
     SUITE_TEST(supervisor_without_descriptors_denies),
     SUITE_TEST(each_datagram_of_one_call_is_judged),
+    SUITE_ROWS(b7_peer_named_with_the_first_bytes_is_not_reached, 2),
 };
 
 int main(void)

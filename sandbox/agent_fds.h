@@ -22,6 +22,7 @@ struct agent_watch {
     int fd;       /* the number that was registered */
     uint32_t events;
     uint64_t data;
+    uint64_t mark; /* data of the instance's registration of @marker; 0: it has none */
 };
 
 struct agent_fds {
@@ -32,8 +33,10 @@ struct agent_fds {
 };
 
 /** agent_fds_of() - The numbers of the thread's process that are the socket @inode, and the epoll
- * registrations of it. What exceeds the bounds is left out. Errors: -errno of reading. */
-int agent_fds_of(struct agents *a, pid_t tid, uint64_t inode, struct agent_fds *ret) MUST_USE;
+ * registrations of it. @marker: the inode of another socket (0: none). What exceeds the bounds is
+ * left out. Errors: -errno of reading. */
+int agent_fds_of(struct agents *a, pid_t tid, uint64_t inode, uint64_t marker,
+                 struct agent_fds *ret) MUST_USE;
 
 /** agent_fd_anywhere() - Our own duplicate of the socket @inode, from whichever process has it
  * open;

@@ -31,5 +31,6 @@ int64_t sys_sendmmsg(struct session *s, struct trap *t);
 int64_t sys_recvmmsg(struct session *s, struct trap *t);
 int64_t sys_shutdown(struct session *s, struct trap *t);
 int64_t sys_ioctl(struct session *s, struct trap *t);
+int64_t sys_epoll_create(struct session *s, struct trap *t);
 
 #endif

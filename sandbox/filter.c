@@ -193,10 +193,14 @@ static int build_arguments(const struct filter_config *config, scmp_filter_ctx c
             err = add(ctx, NOTIFY, traps[i], 0, NULL);
     for (unsigned i = 0; i < ARRAY_COUNT(arg_rows) && err == 0; i++)
         err = add(ctx, arg_rows[i].action, arg_rows[i].number, arg_rows[i].count, arg_rows[i].when);
-    if (err == 0 && config->traps_unix) {
+    if (err == 0 && config->traps_births) {
         struct scmp_arg_cmp when = EQ(0, AF_UNIX);
 
         err = add(ctx, NOTIFY, SYS_socket, 1, &when);
+        if (err == 0)
+            err = add(ctx, NOTIFY, SYS_epoll_create1, 0, NULL);
+        if (err == 0 && FILTER_EPOLL_CREATE >= 0)
+            err = add(ctx, NOTIFY, FILTER_EPOLL_CREATE, 0, NULL);
     }
     return err == 0 ? build_guards(config, ctx) : err;
 }

@@ -21,13 +21,15 @@
  * pointer by arch_prctl(ARCH_SET_FS). Elsewhere a register holds it, and the C libraries'
  * set_tid_address(2) has to do. */
 #if defined(__x86_64__)
-#define FILTER_BEGIN_CALL SYS_arch_prctl
-#define FILTER_BEGIN_MASK UINT64_C(0xffffffff)
-#define FILTER_BEGIN_ARG  UINT64_C(0x1002) /* ARCH_SET_FS: asm/prctl.h */
+#define FILTER_EPOLL_CREATE SYS_epoll_create
+#define FILTER_BEGIN_CALL   SYS_arch_prctl
+#define FILTER_BEGIN_MASK   UINT64_C(0xffffffff)
+#define FILTER_BEGIN_ARG    UINT64_C(0x1002) /* ARCH_SET_FS: asm/prctl.h */
 #else
-#define FILTER_BEGIN_CALL SYS_set_tid_address
-#define FILTER_BEGIN_MASK UINT64_C(0)
-#define FILTER_BEGIN_ARG  UINT64_C(0)
+#define FILTER_EPOLL_CREATE (-1) /* never was there */
+#define FILTER_BEGIN_CALL   SYS_set_tid_address
+#define FILTER_BEGIN_MASK   UINT64_C(0)
+#define FILTER_BEGIN_ARG    UINT64_C(0)
 #endif
 
 struct filter_config {
@@ -37,8 +39,9 @@ struct filter_config {
     /* The kernel keeps signals inside (Landlock ABI 6). When false, signals to guarded_pids and to
      * everybody (-1) are refused here. */
     bool has_signal_scope;
-    /* Sockets of AF_UNIX are made by the supervisor as well: it could not duplicate them later. */
-    bool traps_unix;
+    /* Sockets of AF_UNIX and epoll instances are made by the supervisor as well: it could not
+     * duplicate them later. */
+    bool traps_births;
     /* Processes of ours that run as the same user: limits, priorities and (without a signal scope)
      * signals that name them are refused. */
     int guarded_pids[FILTER_GUARDED_MAX];

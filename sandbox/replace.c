@@ -15,6 +15,7 @@
 
 #include "base/own.h"
 #include "sandbox/agent_fds.h"
+#include "sandbox/epolls.h"
 
 /** What stood under a number of ours that is lent to another file for a moment. */
 struct lent {
@@ -43,7 +44,8 @@ static int move_watch(struct session *s, const struct trap *t, const struct agen
                       int fresh, int old)
 {
     struct epoll_event ev = {.events = w->events, .data.u64 = w->data};
-    auto_fd epoll_fd = agent_get_fd(&s->agents, t->call.tid, w->epoll_fd);
+    auto_fd epoll_fd = s->agents.can_get_fd ? agent_get_fd(&s->agents, t->call.tid, w->epoll_fd)
+                                            : epolls_dup(s, w->mark);
     auto_fd new_end = -1;
     auto_fd old_end = -1;
     struct lent lent;
@@ -53,8 +55,8 @@ static int move_watch(struct session *s, const struct trap *t, const struct agen
         return epoll_fd;
     /* Copies that cannot be the number which is about to be lent. */
     new_end = fcntl(fresh, F_DUPFD_CLOEXEC, 0);
-    old_end = fcntl(old, F_DUPFD_CLOEXEC, 0);
-    if (new_end < 0 || old_end < 0)
+    old_end = old >= 0 ? fcntl(old, F_DUPFD_CLOEXEC, 0) : -1;
+    if (new_end < 0 || (old >= 0 && old_end < 0))
         return -errno;
     if (w->fd == epoll_fd || w->fd == new_end || w->fd == old_end) {
         auto_fd again = fcntl(w->fd, F_DUPFD_CLOEXEC, 0); /* another number: this one is taken */
@@ -72,7 +74,7 @@ static int move_watch(struct session *s, const struct trap *t, const struct agen
     err = lend(w->fd, &lent);
     if (err < 0)
         return err;
-    if (dup3(old_end, w->fd, O_CLOEXEC) == w->fd)
+    if (old_end >= 0 && dup3(old_end, w->fd, O_CLOEXEC) == w->fd)
         (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL); /* else it ends with the object */
     if (dup3(new_end, w->fd, O_CLOEXEC) != w->fd)
         err = -errno; /* beyond our limit of descriptors */
@@ -115,14 +117,14 @@ int replace_object(struct session *s, struct trap *t, int *ret_fd)
         return fresh;
     err = inject_inode(fresh, &inode);
     if (err == 0)
-        err = agent_fds_of(&s->agents, t->call.tid, v->inode, &fds);
+        err = agent_fds_of(&s->agents, t->call.tid, v->inode, epolls_marker(s), &fds);
     if (err == 0)
         err = inject_copy_options(t->fd, fresh);
     if (err == 0)
         err = move_numbers(s, t, &fds, fresh);
     if (err < 0)
         return err;
-    for (unsigned i = 0; s->agents.can_get_fd && t->fd >= 0 && i < fds.watch_count; i++)
+    for (unsigned i = 0; i < fds.watch_count; i++)
         (void)move_watch(s, t, &fds.watch[i], fresh, t->fd); /* as if it had not been registered */
     vsock_rekey(s->sockets, v, inode);
     v->is_spoilt = false;

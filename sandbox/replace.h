@@ -11,8 +11,9 @@
 
 /** replace_object() - Give the caller a fresh unconnected stream in place of the one of t->sock.
  * @ret_fd: our duplicate of it, owned by the caller; t->fd borrows it.
- * DEVIATES: other processes that share the socket keep the old object, which is closed for them;
- * where pidfd_getfd is denied, epoll registrations stay with the old object as well. */
+ * DEVIATES: other processes that share the socket keep the old object, which is closed for them.
+ * Where pidfd_getfd is denied, options of the object itself (SO_RCVTIMEO, …) are lost with one that
+ * was connected. */
 int replace_object(struct session *s, struct trap *t, int *ret_fd) MUST_USE;
 
 #endif

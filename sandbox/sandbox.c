@@ -23,6 +23,7 @@
 #include "base/wipe.h"
 #include "sandbox/dispatch.h"
 #include "sandbox/environment.h"
+#include "sandbox/epolls.h"
 #include "sandbox/files.h"
 #include "sandbox/followed.h"
 #include "sandbox/holders.h"
@@ -590,6 +591,7 @@ static void finish(struct run *r)
     rendezvous_done(&s->rendezvous);
     unix_diag_done(&s->diag);
     unix_kept_done(s);
+    epolls_done(s);
     if (r->has_agents)
         agents_done(&s->agents);
     loop_free(s->loop);

@@ -38,6 +38,7 @@
 struct resolver;
 struct refusals;
 struct programs_seen;
+struct epolls;
 
 /** What a record of a connection needs when it ends. One for each slot of the socket table. */
 struct flow_info {
@@ -79,6 +80,7 @@ struct session {
     struct programs_seen *programs;
     struct pins *pins;
     struct resolver *resolver;
+    struct epolls *epolls; /* NULL: none was made */
     struct refusals *refusals;
     struct ip local_v4; /* our address toward the network; IP_NONE: none */
     struct ip local_v6;

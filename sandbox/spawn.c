@@ -115,7 +115,7 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         shared->walls |= SPAWN_WALL_NAMESPACES;
     filter.may_trace = (shared->walls & (SPAWN_WALL_LANDLOCK | SPAWN_WALL_YAMA)) != 0;
     filter.has_signal_scope = (shared->walls & SPAWN_WALL_SCOPE_SIGNAL) != 0;
-    filter.traps_unix = !may_get_fds();
+    filter.traps_births = !may_get_fds();
     err = filter_install(&filter, &shared->listener_fd, &shared->why);
     if (err < 0) {
         shared->err = err;

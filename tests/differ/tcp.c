@@ -90,7 +90,7 @@ static void retry(void)
     (void)show("add", watch_on(ep, fd, EPOLLIN | EPOLLOUT | EPOLLET, 7));
     (void)show("add copy", watch_on(ep2, copy, EPOLLIN | EPOLLOUT, 8));
     (void)show("connect", connect_port(fd, env_port("CLOSED")));
-    await_events("refused", fd, POLLERR | POLLHUP);
+    await_events("refused", fd, POLLERR | POLLHUP | POLLOUT);
     await_epoll("refused", ep, 7, EPOLLIN | EPOLLOUT);
     await_epoll("refused", ep2, 8, EPOLLIN | EPOLLOUT);
     show_error("refused", fd);
@@ -123,7 +123,7 @@ static void retry_unread(void)
     int fd = tcp_socket(SOCK_NONBLOCK);
 
     (void)show("connect", connect_port(fd, env_port("CLOSED")));
-    await_events("refused", fd, POLLERR | POLLHUP);
+    await_events("refused", fd, POLLERR | POLLHUP | POLLOUT);
     (void)show("connect", connect_port(fd, env_port("TCP")));
     connect_twice(fd, env_port("TCP"));
     show_name("name", fd, false);
@@ -189,7 +189,7 @@ static void disconnect_failed(void)
     int fd = tcp_socket(SOCK_NONBLOCK);
 
     (void)show("connect", connect_port(fd, env_port("CLOSED")));
-    await_events("refused", fd, POLLERR | POLLHUP);
+    await_events("refused", fd, POLLERR | POLLHUP | POLLOUT);
     (void)show("unspec", connect_nowhere(fd));
     show_error("unspec", fd);
     connect_twice(fd, env_port("TCP"));
@@ -200,7 +200,7 @@ static void reset_by_peer(void)
     int fd = connected("R");
     char byte;
 
-    await_events("reset", fd, POLLERR | POLLHUP);
+    await_events("reset", fd, POLLERR | POLLHUP | POLLOUT);
     (void)show("read", read(fd, &byte, 1));
     (void)show("read", read(fd, &byte, 1));
     (void)show("write", write(fd, "x", 1));
@@ -214,7 +214,7 @@ static void reset_write_first(void)
 {
     int fd = connected("R");
 
-    await_events("reset", fd, POLLERR | POLLHUP);
+    await_events("reset", fd, POLLERR | POLLHUP | POLLOUT);
     (void)show("write", write(fd, "x", 1));
     (void)show("write", write(fd, "x", 1));
 }
@@ -224,7 +224,7 @@ static void reset_error_first(void)
     int fd = connected("R");
     char byte;
 
-    await_events("reset", fd, POLLERR | POLLHUP);
+    await_events("reset", fd, POLLERR | POLLHUP | POLLOUT);
     show_error("first", fd);
     show_error("then", fd);
     (void)show("read", read(fd, &byte, 1));
@@ -236,7 +236,7 @@ static void data_then_reset(void)
     int fd = connected("D");
     char data[8] = "";
 
-    await_events("reset", fd, POLLERR | POLLHUP);
+    await_events("reset", fd, POLLERR | POLLHUP | POLLOUT);
     (void)show("read", read(fd, data, sizeof(data)));
     (void)show("read", read(fd, data, sizeof(data)));
     (void)show("read", read(fd, data, sizeof(data)));

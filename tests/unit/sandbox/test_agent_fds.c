@@ -34,17 +34,24 @@ START_TEST(own_duplicates_and_registrations_are_found)
     int copy = dup(fd);
     int other = inject_stream(/*is_nonblock=*/true);
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    uint64_t inode;
+    int unmarked = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event mark = {.data.u64 = 4711};
+    uint64_t inode, marker;
 
     ck_assert_int_eq(agents_init(&a, getpid()), 0);
     ck_assert_int_eq(inject_inode(fd, &inode), 0);
+    ck_assert_int_eq(inject_inode(other, &marker), 0);
     ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD, copy, &ev), 0);
-    ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD, other, &ev), 0);
-    ck_assert_int_eq(agent_fds_of(&a, getpid(), inode, &fds), 0);
+    ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD, other, &mark), 0);
+    ck_assert_int_eq(epoll_ctl(unmarked, EPOLL_CTL_ADD, fd, &ev), 0);
+    ck_assert_int_eq(agent_fds_of(&a, getpid(), inode, marker, &fds), 0);
     ck_assert_uint_eq(fds.count, 2);
     ck_assert_int_eq(fds.fd[0] + fds.fd[1], fd + copy);
-    ck_assert_uint_eq(fds.watch_count, 1);
+    ck_assert_uint_eq(fds.watch_count, 2);
+    ck_assert_int_eq(fds.watch[1].epoll_fd, unmarked);
+    ck_assert_uint_eq(fds.watch[1].mark, 0);
     ck_assert_int_eq(fds.watch[0].epoll_fd, ep);
+    ck_assert_uint_eq(fds.watch[0].mark, 4711);
     ck_assert_int_eq(fds.watch[0].fd, copy);
     ck_assert_uint_eq(fds.watch[0].data, 77);
     ck_assert_uint_eq(fds.watch[0].events & (EPOLLIN | EPOLLET), EPOLLIN | EPOLLET);
@@ -53,6 +60,7 @@ START_TEST(own_duplicates_and_registrations_are_found)
     (void)close(copy);
     (void)close(other);
     (void)close(ep);
+    (void)close(unmarked);
 }
 END_TEST
 

@@ -21,6 +21,7 @@
 #define LANDLOCK_FS_READ_FILE  (UINT64_C(1) << 2)
 #define LANDLOCK_FS_READ_DIR   (UINT64_C(1) << 3)
 #define LANDLOCK_FS_MAKE_CHAR  (UINT64_C(1) << 6)
+#define LANDLOCK_FS_MAKE_DIR   (UINT64_C(1) << 7)
 #define LANDLOCK_FS_MAKE_BLOCK (UINT64_C(1) << 11)
 #define LANDLOCK_FS_ABI1       ((UINT64_C(1) << 13) - 1)
 #define LANDLOCK_FS_REFER      (UINT64_C(1) << 13) /* ABI 2 */

@@ -117,7 +117,8 @@ static const struct cli_option options[OPT_COUNT] = {
         {"files", "MODE",
          "open (default): the program uses every file that you may. workspace: it reads\n"
          "the system's directories, writes the working directory and temporary ones, and\n"
-         "finds the rest closed; the kernel refuses, without a record."},
+         "finds the rest closed; the kernel refuses, without a record. Where user namespaces\n"
+         "are granted, .git/hooks, .vscode and their like in it are read-only."},
     [OPT_READ] = {"read", "PATH", "Open PATH and all below it for reading, too; repeatable."},
     [OPT_WRITE] = {"write", "PATH", "… and for writing; repeatable."},
     [OPT_ENV] = {"env", "NAME[=VALUE]",
@@ -169,6 +170,7 @@ struct request {
     int cause_fd; /* 0: none */
     struct nats_options nats;
     enum sandbox_isolation isolation;
+    bool has_isolation; /* it was said */
     enum policy_files_mode files;
     struct sandbox_own_file own[OWN_MAX];
     unsigned own_count;
@@ -309,6 +311,7 @@ static int take_isolation(struct request *r, const char *value)
     for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
         if (strcmp(value, names[i]) == 0) {
             r->isolation = (enum sandbox_isolation)i;
+            r->has_isolation = true;
             return 0;
         }
     }
@@ -451,6 +454,8 @@ static int check_options(struct request *r)
                                          "machine (--allow unix:PATH) go with it");
     if (r->enroll.server.url != NULL && r->name == NULL)
         return cli_usage_error(&command, "--server-url needs the agent's --name");
+    if (!r->has_isolation)
+        r->isolation = SANDBOX_ISOLATE_FILES;
     if (r->files != POLICY_FILES_UNSAID)
         policy_set_files_mode(r->policy, r->files);
     if (files->mode != POLICY_FILES_WORKSPACE && r->files != POLICY_FILES_OPEN &&

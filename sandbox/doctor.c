@@ -187,6 +187,11 @@ static void examine_walls(struct report *r, const struct probe *p)
         &(struct saying){GROUP_WALLS, "files", "file policy", r->files,
                          "--files=workspace cannot be enforced, and is refused", STATE_WEAK,
                          "Landlock (above) of ABI 2 or newer"});
+    add(r, p->has_user_namespace,
+        &(struct saying){GROUP_WALLS, "workspace_names", "names in the workspace",
+                         "with --files=workspace .git/hooks, .vscode, .mcp.json, … are read-only",
+                         "with --files=workspace .git/hooks, .vscode, .mcp.json, … stay writable",
+                         STATE_NOTE, "user namespaces (unprivileged) protect them"});
     add(r, keeps_tracing,
         &(struct saying){GROUP_WALLS, "outside_memory", "your other programs",
                          "the agent can neither trace them nor read their memory",

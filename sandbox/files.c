@@ -24,6 +24,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "sandbox/masks.h"
 
 #define READ (LANDLOCK_FS_EXECUTE | LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR)
 #define WRITE                                                                                      \
@@ -287,6 +288,9 @@ static int grant_named(struct builder *b, const struct nameset *paths, uint64_t 
         auto_free char *said = NULL;
         char path[PATH_CAP];
 
+        if (real == NULL && expand(b, paths->items[i], path, sizeof(path)) == 0 &&
+            is_within(path, b->workspace))
+            continue; /* a part of the workspace, that is all */
         if (real == NULL) {
             log_warn("the file policy names what is not there: it stays closed",
                      F_STR("path", paths->items[i]));
@@ -381,6 +385,10 @@ static int grant_standard(struct builder *b)
         char path[32];
         struct stat st;
 
+        if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+            return why_set(b->why, -EPERM,
+                           "with --files=workspace no directory can be given as standard input, "
+                           "output or error: it would be a way round");
         if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)))
             continue;
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -412,6 +420,48 @@ static int check_own(struct builder *b)
     return 0;
 }
 
+/** Names that are to be protected: all but those that exactly the policy names for writing. */
+static void choose_masks(struct builder *b)
+{
+    const struct nameset *write = &b->f->policy->write;
+    const char *name;
+
+    for (unsigned i = 0; (name = masks_name(i)) != NULL; i++) {
+        bool is_named = false;
+
+        for (unsigned k = 0; k < write->count; k++) {
+            char path[PATH_CAP];
+            size_t len = strlen(b->workspace);
+            const char *rest = path + len;
+
+            if (expand(b, write->items[k], path, sizeof(path)) < 0 ||
+                strncmp(path, b->workspace, len) != 0)
+                continue;
+            while (rest[0] == '/' && (rest[1] == '/' || strncmp(rest + 1, "./", 2) == 0))
+                rest += rest[1] == '/' ? 1 : 2;
+            is_named = is_named || (rest[0] == '/' && strcmp(rest + 1, name) == 0);
+        }
+        if (!is_named)
+            b->plan->masked |= UINT32_C(1) << i;
+    }
+}
+
+/** The directory that holds the workspace may be open for writing (/tmp). */
+static int find_pin(struct builder *b)
+{
+    char *slash = strrchr(b->workspace, '/');
+
+    b->plan->workspace = strdup(b->workspace);
+    if (b->plan->workspace == NULL)
+        return why_set(b->why, -ENOMEM, "out of memory");
+    if (slash != b->workspace) {
+        *slash = '\0';
+        b->plan->pins_workspace = files_plan_allows(b->plan, b->workspace, LANDLOCK_FS_MAKE_DIR);
+        *slash = '/';
+    }
+    return 0;
+}
+
 static int build(struct builder *b)
 {
     const struct policy_files *policy = b->f->policy;
@@ -431,7 +481,12 @@ static int build(struct builder *b)
         err = grant_standard(b);
     if (err == 0)
         err = grant_cache(b);
-    return err == 0 ? check_own(b) : err;
+    if (err == 0)
+        err = check_own(b);
+    if (err < 0)
+        return err;
+    choose_masks(b);
+    return find_pin(b);
 }
 
 int files_plan_new(const struct sandbox_files *f, struct files_plan **ret, struct why *why)
@@ -471,6 +526,7 @@ void files_plan_free(struct files_plan *plan)
     for (unsigned i = 0; i < plan->env_count; i++)
         free(plan->env[i]);
     free(plan->rules);
+    free(plan->workspace);
     free(plan);
 }
 

@@ -24,6 +24,9 @@ struct files_plan {
     unsigned cap;
     char *env[FILES_ENV_MAX + 1]; /* owned; NAME=VALUE for the agent, ends with NULL */
     unsigned env_count;
+    char *workspace;     /* owned; real */
+    bool pins_workspace; /* its own name could be moved: that is to be kept from, too */
+    uint32_t masked;     /* names in it that are to be read-only where that can be had: masks.h */
 };
 
 /**

@@ -46,7 +46,7 @@ static int write_file(const char *path, const char *text)
 }
 
 /** The namespaces themselves, and who we are in them. */
-static int enter(void)
+static int enter(int namespaces)
 {
     int was_dumpable = prctl(PR_GET_DUMPABLE);
     unsigned uid = getuid();
@@ -54,7 +54,7 @@ static int enter(void)
     char map[64];
     int err;
 
-    if (unshare(NAMESPACES) < 0)
+    if (unshare(namespaces) < 0)
         return -errno;
     /* Files of /proc/self belong to us only while we are dumpable. */
     (void)prctl(PR_SET_DUMPABLE, 1);
@@ -71,13 +71,13 @@ static int enter(void)
     return err;
 }
 
-static int try_in_child(void)
+static int try_in_child(int namespaces)
 {
     int status = 0;
     pid_t child = fork();
 
     if (child == 0)
-        _exit(-enter() & 0xff);
+        _exit(-enter(namespaces) & 0xff);
     if (child < 0)
         return -errno;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -194,17 +194,21 @@ static void furnish(const struct isolate_view *view)
 int isolate_enter(enum sandbox_isolation how, const struct isolate_view *view, int *ret_diag_fd,
                   struct why *why)
 {
+    int namespaces = how == SANDBOX_ISOLATE_FILES ? CLONE_NEWUSER | CLONE_NEWNS : NAMESPACES;
     int err = 0;
 
     *ret_diag_fd = -1;
-    if (how == SANDBOX_ISOLATE_NONE || (how == SANDBOX_ISOLATE_AUTO && try_in_child() < 0))
+    if (how == SANDBOX_ISOLATE_NONE ||
+        (how != SANDBOX_ISOLATE_FULL && try_in_child(namespaces) < 0))
         return 0;
-    err = enter();
+    err = enter(namespaces);
     if (err < 0)
         return why_set(why, err,
                        "this host does not grant user namespaces to you (%s); --isolate=auto goes "
                        "without them",
                        strerror(-err));
+    if (how == SANDBOX_ISOLATE_FILES)
+        return 1;
     furnish(view);
     *ret_diag_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (*ret_diag_fd < 0)

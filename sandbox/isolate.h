@@ -21,10 +21,11 @@ struct isolate_view {
 
 /**
  * isolate_enter() - Move the calling process, single-threaded and not yet confined, into user,
- * network, mount and IPC namespaces of its own. Its user and group stay the same numbers.
+ * network, mount and IPC namespaces of its own (ISOLATE_FILES: user and mount namespaces). Its user
+ * and group stay the same numbers.
  * @ret_diag_fd: a sock_diag socket that sees the new network namespace, close-on-exec; -1: none.
- * Returns 1 when it is inside, 0 when the host does not grant it (only with ISOLATE_AUTO, or
- * ISOLATE_NONE), or -errno with @why.
+ * Returns 1 when it is inside, 0 when the host does not grant it (never with
+ * ISOLATE_FULL), or -errno with @why.
  */
 int isolate_enter(enum sandbox_isolation how, const struct isolate_view *view, int *ret_diag_fd,
                   struct why *why) MUST_USE;

@@ -28,6 +28,7 @@
 #include "sandbox/followed.h"
 #include "sandbox/holders.h"
 #include "sandbox/judge.h"
+#include "sandbox/masks.h"
 #include "sandbox/programs.h"
 #include "sandbox/resolver.h"
 #include "sandbox/spawn.h"
@@ -51,6 +52,7 @@ struct run {
     int status; /* -1: still running */
     struct why *why;
     struct files_plan *files;  /* NULL: every file is open to the agent */
+    int janitor_fd;            /* -1: none */
     struct followed *followed; /* NULL: not enrolled */
     bool is_ended;             /* the identity has: the agent gets GRACE_MS to end itself */
     struct loop_timer grace;
@@ -357,6 +359,8 @@ static struct isolate_view view_of(const struct sandbox_config *c)
 static int choose_isolation(const struct sandbox_config *c, enum sandbox_isolation *ret,
                             struct why *why)
 {
+    const enum sandbox_isolation less =
+        c->isolation == SANDBOX_ISOLATE_NONE ? SANDBOX_ISOLATE_NONE : SANDBOX_ISOLATE_FILES;
     static const char abstract[] = "allow unix:@";
     const char *text;
 
@@ -364,7 +368,7 @@ static int choose_isolation(const struct sandbox_config *c, enum sandbox_isolati
     for (unsigned i = 0; (text = policy_rule_text(c->policy, i)) != NULL; i++) {
         if (strncmp(text, abstract, sizeof(abstract) - 1) != 0)
             continue;
-        *ret = SANDBOX_ISOLATE_NONE;
+        *ret = less;
         if (c->isolation == SANDBOX_ISOLATE_FULL)
             return why_set(why, -EINVAL,
                            "the rule '%s' needs the host's network namespace: it does not go with "
@@ -372,7 +376,7 @@ static int choose_isolation(const struct sandbox_config *c, enum sandbox_isolati
                            text);
     }
     if (policy_get_mode(c->policy) == POLICY_AUDIT && c->isolation == SANDBOX_ISOLATE_AUTO)
-        *ret = SANDBOX_ISOLATE_NONE;
+        *ret = less;
     return 0;
 }
 
@@ -406,12 +410,20 @@ static int start_agent(struct run *r)
 
     if (err == 0)
         err = choose_isolation(s->config, &config.isolation, r->why);
+    if (r->files == NULL && config.isolation == SANDBOX_ISOLATE_FILES)
+        config.isolation = SANDBOX_ISOLATE_NONE;
     config.envp = environment.vars;
+    if (err == 0 && r->files != NULL)
+        err = masks_janitor_start(r->files, &r->janitor_fd, r->why);
     if (err == 0)
         err = spawn_agent(&config, &r->agent, r->why);
     environment_done(&environment); /* the agent was forked with it */
     if (err < 0)
         return err;
+    masks_janitor_follow(r->janitor_fd, r->agent.guardian_pid);
+    if (r->files != NULL && (r->agent.walls & SPAWN_WALL_MASKS) == 0)
+        log_warn("without user namespaces nothing protects .git/hooks, .vscode, .mcp.json and the "
+                 "like in the workspace: look at them before you use it outside");
     s->agent_diag_fd = r->agent.diag_fd;
     r->has_agent = true;
     raise_descriptor_limit();
@@ -571,6 +583,7 @@ static void finish(struct run *r)
         loop_timer_clear(s->loop, &r->grace);
     if (r->has_agent)
         spawn_done(&r->agent);
+    masks_janitor_stop(&r->janitor_fd); /* nothing of the agent is left to take advantage of it */
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);
     if (s->loop != NULL)
@@ -618,6 +631,7 @@ int sandbox_run(const struct sandbox_config *config, struct why *why)
     r->session.diag = (struct unix_diag){.fd = -1, .proc_unix_fd = -1};
     r->session.agent_diag_fd = -1;
     r->signal_fd = -1;
+    r->janitor_fd = -1;
     r->status = -1;
     r->why = why;
     err = start(r);

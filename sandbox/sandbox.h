@@ -22,9 +22,10 @@
 /** Namespaces as further walls. */
 enum sandbox_isolation {
     SANDBOX_ISOLATE_NONE = 0,
-    SANDBOX_ISOLATE_AUTO, /* where the host grants them, and nothing that rules allow needs the
-                             host's network namespace */
-    SANDBOX_ISOLATE_FULL, /* or do not start */
+    SANDBOX_ISOLATE_AUTO,  /* where the host grants them, and nothing that rules allow needs the
+                              host's network namespace */
+    SANDBOX_ISOLATE_FULL,  /* or do not start */
+    SANDBOX_ISOLATE_FILES, /* only what the file policy makes use of, where the host grants it */
 };
 
 #define SANDBOX_ENV_MAX 256u /* variables that one start names */

@@ -30,6 +30,7 @@
 #include "sandbox/files.h"
 #include "sandbox/filter.h"
 #include "sandbox/guardian.h"
+#include "sandbox/masks.h"
 #include "sandbox/reaper.h"
 #include "sandbox/walls.h"
 
@@ -100,6 +101,13 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         shared->err = isolated;
         agent_fail(shared, NULL, isolated);
     }
+    if (isolated > 0 && files != NULL) {
+        err = masks_enter(files, &shared->why);
+        if (err < 0) {
+            shared->err = err;
+            agent_fail(shared, NULL, err);
+        }
+    }
     err = drop_capabilities();
     if (err < 0)
         agent_fail(shared, "capabilities", err);
@@ -111,8 +119,10 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
         agent_fail(shared, "Landlock", err);
     if (walls_yama_scope() >= 1)
         shared->walls |= SPAWN_WALL_YAMA;
-    if (isolated > 0)
+    if (isolated > 0 && g->config->isolation != SANDBOX_ISOLATE_FILES)
         shared->walls |= SPAWN_WALL_NAMESPACES;
+    if (isolated > 0 && files != NULL)
+        shared->walls |= SPAWN_WALL_MASKS;
     filter.may_trace = (shared->walls & (SPAWN_WALL_LANDLOCK | SPAWN_WALL_YAMA)) != 0;
     filter.has_signal_scope = (shared->walls & SPAWN_WALL_SCOPE_SIGNAL) != 0;
     filter.traps_births = !may_get_fds();

@@ -31,6 +31,7 @@ enum spawn_wall {
     SPAWN_WALL_SCOPE_ABSTRACT = 1 << 3, /* no abstract AF_UNIX names of outsiders (ABI 6) */
     SPAWN_WALL_YAMA = 1 << 4,           /* Yama lets a process trace its descendants only */
     SPAWN_WALL_NAMESPACES = 1 << 5,     /* user, network, mount and IPC namespaces of its own */
+    SPAWN_WALL_MASKS = 1 << 7,          /* names in the workspace are read-only */
     SPAWN_WALL_FILES = 1 << 6,          /* only files that a rule opens (ABI 2) */
 };
 

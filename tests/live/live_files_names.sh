@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Promise (C7): in the workspace of --files=workspace, names that programs outside believe and run (hooks,
+# settings of editors and agents) cannot be written, made, moved or replaced by the program, whether or
+# not they exist; git works on; nothing of the protection is left behind. It takes user namespaces: without,
+# the start says so.
+. "$(dirname "$0")/../support/live.sh"
+live_enter "$@"
+LIVE_IN_client=()
+helpers=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}
+home=$live_dir/home
+ws=$home/project
+"$LATTICE" doctor --json | grep -q '"id":"files","group":"walls","state":"ok"' || live_skip_all "Landlock cannot be used here"
+live_user client unshare -Um true 2>/dev/null || live_skip_all "no user namespaces here"
+
+# plant [DIR]: a repository with settings of one editor; nothing of the others.
+plant() {
+    local dir=${1:-$ws}
+    rm -rf "$dir"*
+    live_user client sh -ec "mkdir -p $dir; cd $dir; git init -q .; git config user.name t; git config user.email t@example.test
+        mkdir .idea; echo mine >.idea/a; echo mine >.envrc; git add -f .idea .envrc; git commit -qm one"
+}
+# What is believed, as it lies there.
+believed() { (cd "$1" && find .git/hooks .git/config .git/commondir .vscode .idea .mcp.json .claude .cursor .envrc -printf '%p %y %m %s\n' 2>/dev/null | sort); live_user client git -C "$1" log --oneline | wc -l; }
+lat() { live_user client env -C "$ws" "$LATTICE" sandbox start --offline --name names "$@"; }
+cp "$LIVE_SUPPORT/names_probe.py" "$live_dir/tmp/probe.py"
+chmod a+r "$live_dir/tmp/probe.py"
+probe=(/usr/bin/python3 "$live_dir/tmp/probe.py")
+
+plant
+live_user client env -C "$ws" "${probe[@]}" >"$live_dir/native" 2>&1
+all=$(grep -c ': ' "$live_dir/native")
+got=$(grep -c ': got$' "$live_dir/native")
+[ "$got" -gt $((all * 3 / 4)) ] && ok "control: outside, $got of $all ways succeed" || not_ok "control: outside, only $got of $all ways succeed"
+plant
+lat --files=workspace --isolate=none -- "${probe[@]}" >"$live_dir/out" 2>&1
+equal "control: without namespaces they do, too, but for the workspace itself" $((got - 1)) "$(grep -c ': got$' "$live_dir/out")"
+contains "and the start says so" 'nothing protects .git/hooks' "$live_dir/out"
+
+plant
+before=$(believed "$ws")
+lat --files=workspace -- "${probe[@]}" >"$live_dir/out" 2>&1
+equal "every way is tried" "$all" "$(grep -c ': ' "$live_dir/out")"
+equal "none succeeds" 0 "$(grep -c ': got$' "$live_dir/out")"
+grep ': got$' "$live_dir/out" | sed 's/^/# /'
+equal "what is believed is as it was, and nothing new is left" "$before" "$(believed "$ws")"
+lacks "the start has nothing to say" 'nothing protects' "$live_dir/out"
+
+# A workspace whose own name the program could move, since it may write the directory above.
+plant "$live_dir/tmp/ws"
+before=$(believed "$live_dir/tmp/ws")
+live_user client env -C "$live_dir/tmp/ws" "$LATTICE" sandbox start --offline --files=workspace -- "${probe[@]}" >"$live_dir/out" 2>&1
+equal "below a temporary directory: none succeeds" 0 "$(grep -c ': got$' "$live_dir/out")"
+contains "below a temporary directory: not even moving the workspace" 'move away the workspace: Device or resource busy' "$live_dir/out"
+equal "below a temporary directory: all is as it was" "$before" "$(believed "$live_dir/tmp/ws")"
+
+plant
+lat --files=workspace -- sh -ec 'echo 2 >f; git add -A; git commit -qm two; git checkout -qb b; echo 3 >f; git commit -qam three
+    git checkout -q -; git merge -q b; git gc -q; git fsck; git stash list; [ -z "$(git status --porcelain)" ]; git ls-files; cat f' >"$live_dir/out" 2>&1
+contains "git works, and sees nothing new" '^3$' "$live_dir/out"
+lacks "nothing of it is committed" 'mcp.json|claude' "$live_dir/out"
+equal "its commits are there" 3 "$(live_user client git -C "$ws" log --oneline | wc -l)"
+
+lat --files=workspace --write ./.vscode -- sh -c 'mkdir -p .vscode && echo set >.vscode/settings.json; echo x >.mcp.json' >"$live_dir/out" 2>&1
+equal "a name that is named for writing is left to the program" set "$(cat "$ws/.vscode/settings.json")"
+contains "the others are not" 'mcp.json: Is a directory' "$live_dir/out"
+
+# Two at once: the first one's end takes nothing away from the second.
+live_user client mkfifo "$ws/one" "$ws/two"
+for n in one two; do
+    lat --files=workspace -- sh -c "echo started; read -r _ <$n; echo evil >.mcp.json || echo kept" >"$live_dir/$n" 2>&1 &
+    declare "pid_$n=$!"
+    live_pids+=($!)
+    live_wait_line "$live_dir/$n" '^started' $!
+done
+[ -d "$ws/.mcp.json" ] && ok "control: a directory stands in the place of a name" || not_ok "control: a directory stands in the place of a name"
+live_user client sh -c "echo >$ws/one"
+wait "$pid_one"
+live_user client sh -c "echo >$ws/two"
+wait "$pid_two"
+contains "when the first has ended, the second is still kept out" '^kept' "$live_dir/two"
+equal "when both have, nothing is left" "" "$(find "$ws" -maxdepth 1 -name '.m*' -o -maxdepth 1 -name '.cl*')"
+
+# A supervisor that is killed cannot clear away; its janitor does. The end of the pipe says when.
+live_user client sh -c "rm -f $ws/one; mkfifo $ws/one"
+lat --files=workspace -- sh -c "echo started; read -r _ <one" >"$live_dir/killed" 2>&1 &
+pid=$!
+live_pids+=("$pid")
+live_wait_line "$live_dir/killed" '^started' "$pid"
+supervisor=$(live_user client "$LATTICE" sandbox inspect names | sed -n 's/^supervisor //p')
+kill -KILL "$supervisor"
+wait "$pid" 2>/dev/null
+timeout "$LIVE_WAIT_S" flock "$ws" true # the janitor holds its lock until it is done
+equal "after kill -9 nothing is left either" "" "$(find "$ws" -maxdepth 1 -name '.m*' -o -maxdepth 1 -name '.cl*')"
+
+live_user client ln -s /tmp "$ws/.claude"
+lat --files=workspace -- true >"$live_dir/out" 2>&1
+equal "a name that is a link cannot be protected: refused" 125 $?
+contains "and why" '.claude is a link.*--write ./.claude' "$live_dir/out"
+lat --files=workspace --write ./.claude -- true >"$live_dir/out" 2>&1
+equal "with that it starts" 0 $?
+live_user client env -C "$ws" "$helpers/dockerlike" -- "$LATTICE" sandbox start --offline --files=workspace -- true >"$live_dir/out" 2>&1
+equal "where namespaces are refused, it starts" 0 $?
+contains "and says what is not protected" 'nothing protects .git/hooks' "$live_dir/out"
+live_done

@@ -102,3 +102,21 @@ bool inet_is_link_local(const struct ip *ip)
         return ip->bytes[0] == 169 && ip->bytes[1] == 254;
     return ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
 }
+
+bool inet_is_lo_broadcast(const struct ip *ip)
+{
+    return ip->family == IP_V4 && load_be32(ip->bytes) == 0x7fffffff;
+}
+
+bool inet_is_of_link(const struct sockaddr_storage *raw)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)raw;
+
+    return raw->ss_family == AF_INET6 &&
+           (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&in6->sin6_addr));
+}
+
+bool inet_lacks_scope(const struct sockaddr_storage *raw)
+{
+    return inet_is_of_link(raw) && ((const struct sockaddr_in6 *)raw)->sin6_scope_id == 0;
+}

@@ -34,6 +34,13 @@ struct ip inet_source(const struct ip *ip);
 
 bool inet_is_multicast(const struct ip *ip);
 bool inet_is_broadcast(const struct ip *ip); /* 255.255.255.255 */
+/** inet_is_lo_broadcast() - 127.255.255.255, lo's: only with SO_BROADCAST, and not for TCP. */
+bool inet_is_lo_broadcast(const struct ip *ip);
 bool inet_is_link_local(const struct ip *ip);
+/** inet_is_of_link() - An IPv6 address that means something on one link only: sin6_scope_id says on
+ * which. */
+bool inet_is_of_link(const struct sockaddr_storage *raw);
+/** inet_lacks_scope() - Such an address that does not say so. */
+bool inet_lacks_scope(const struct sockaddr_storage *raw);
 
 #endif

@@ -332,7 +332,9 @@ static int64_t connect_open(struct session *s, struct trap *t, const struct sock
         return err;
     if (is_mapped && v->is_v6only)
         return -ENETUNREACH;
-    if (inet_is_multicast(&dst.ip) || inet_is_broadcast(&dst.ip))
+    if (v->is_v6 && !inet_is_multicast(&dst.ip) && inet_lacks_scope(raw))
+        return -EINVAL;
+    if (inet_is_multicast(&dst.ip) || inet_is_broadcast(&dst.ip) || inet_is_lo_broadcast(&dst.ip))
         return -ENETUNREACH;
     if (v->is_spoilt) {
         err = replace_object(s, t, &fresh);

@@ -9,12 +9,13 @@
 
 #include "sandbox/dispatch.h"
 #include "sandbox/inet.h"
+#include "sandbox/interfaces.h"
 #include "sandbox/sys_tcp.h"
 
 /** May a socket of the sandbox have this local address? */
 static bool is_local_name(const struct session *s, const struct vsock *v, const struct ip *ip)
 {
-    if (v->kind == VSOCK_UDP && (inet_is_multicast(ip) || inet_is_broadcast(ip)))
+    if (v->kind != VSOCK_PING && (inet_is_multicast(ip) || inet_is_broadcast(ip)))
         return true;
     return sock_is_own_ip(s, ip);
 }
@@ -47,6 +48,13 @@ int64_t sys_bind(struct session *s, struct trap *t)
         return err;
     if (is_mapped && (v->is_v6only || v->kind == VSOCK_PING))
         return -EINVAL;
+    if (v->is_v6 && !is_mapped && v->kind == VSOCK_TCP && inet_is_multicast(&at.ip))
+        return -EINVAL;
+    if (v->is_v6 && inet_lacks_scope(&raw))
+        return -EINVAL;
+    if (v->is_v6 && inet_is_of_link(&raw) &&
+        ((const struct sockaddr_in6 *)&raw)->sin6_scope_id > INTERFACE_OUT_INDEX)
+        return -ENODEV;
     if (!is_local_name(s, v, &at.ip))
         return -EADDRNOTAVAIL;
     if (v->is_bound || v->state != VSOCK_OPEN)

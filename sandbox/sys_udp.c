@@ -166,6 +166,13 @@ static int peer_judge(struct session *s, struct vsock *v, pid_t tid, const struc
     return err;
 }
 
+static bool may_broadcast(const struct vsock *v)
+{
+    int32_t on = 0;
+
+    return vsock_option_get(v, SOL_SOCKET, SO_BROADCAST, &on) && on != 0;
+}
+
 static int send_remote(struct session *s, struct vsock *v, const struct endpoint *dst,
                        struct bytes payload)
 {
@@ -209,6 +216,8 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
         return -EAGAIN; /* as udp_sendmsg() when no port is left */
     if (inet_is_multicast(&to.ip) || inet_is_broadcast(&to.ip))
         return -ENETUNREACH; /* no route leads there */
+    if (inet_is_lo_broadcast(&to.ip) && !may_broadcast(v))
+        return -EACCES;
     is_own = sock_is_own_ip(s, &to.ip);
     if (!is_own && option_keeps_inside(v))
         return 0; /* lost on lo */
@@ -329,8 +338,12 @@ int64_t udp_connect(struct session *s, struct trap *t, const struct sockaddr_sto
         return err;
     if (is_mapped && v->is_v6only)
         return -ENETUNREACH;
+    if (v->is_v6 && inet_lacks_scope(raw))
+        return -EINVAL;
     if (inet_is_multicast(&dst.ip) || inet_is_broadcast(&dst.ip))
         return -ENETUNREACH;
+    if (inet_is_lo_broadcast(&dst.ip) && !may_broadcast(v))
+        return -EACCES;
     dst.ip = inet_destination(&dst.ip);
     at = (struct endpoint){.ip = source_of(s, v, &dst.ip), .port = v->local.port};
     if (at.ip.family == IP_NONE || at.ip.family != dst.ip.family)

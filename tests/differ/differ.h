@@ -34,6 +34,8 @@ extern const struct differ_case loopback_cases[];
 extern const unsigned loopback_case_count;
 extern const struct differ_case option_cases[];
 extern const unsigned option_case_count;
+extern const struct differ_case address_cases[];
+extern const unsigned address_case_count;
 extern const struct differ_case sweep_cases[];
 extern const unsigned sweep_case_count;
 extern const struct differ_case ping_cases[];

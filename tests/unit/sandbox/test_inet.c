@@ -4,6 +4,7 @@
  */
 #include "sandbox/inet.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -83,7 +84,31 @@ START_TEST(any_destination_is_loopback)
 }
 END_TEST
 
+START_TEST(addresses_of_a_link_name_it)
+{
+    struct sockaddr_in6 at = {.sin6_family = AF_INET6};
+    struct sockaddr_storage raw = {0};
+    struct ip lo = ip_v4(127, 255, 255, 255), near = ip_v4(127, 255, 255, 254);
+
+    ck_assert_int_eq(inet_pton(AF_INET6, "fe80::1", &at.sin6_addr), 1);
+    memcpy(&raw, &at, sizeof(at));
+    ck_assert(inet_is_of_link(&raw) && inet_lacks_scope(&raw));
+    at.sin6_scope_id = 2;
+    memcpy(&raw, &at, sizeof(at));
+    ck_assert(inet_is_of_link(&raw) && !inet_lacks_scope(&raw));
+    ck_assert_int_eq(inet_pton(AF_INET6, "ff02::1", &at.sin6_addr), 1);
+    at.sin6_scope_id = 0;
+    memcpy(&raw, &at, sizeof(at));
+    ck_assert(inet_lacks_scope(&raw));
+    ck_assert_int_eq(inet_pton(AF_INET6, "ff0e::1", &at.sin6_addr), 1);
+    memcpy(&raw, &at, sizeof(at));
+    ck_assert(!inet_is_of_link(&raw));
+    ck_assert(inet_is_lo_broadcast(&lo) && !inet_is_lo_broadcast(&near));
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(addresses_of_a_link_name_it),
     SUITE_ROWS(read_takes_what_the_kernel_takes, ARRAY_COUNT(read_rows)),
     SUITE_TEST(write_read_round_trip),
     SUITE_TEST(any_destination_is_loopback),

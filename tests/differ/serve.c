@@ -12,6 +12,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static unsigned active;
+static unsigned long served;      /* connections that were numbered */
+static unsigned long last_serial; /* of the one that last_end is about */
 static const char *last_end = "nothing";
 
 static void reset(int fd)
@@ -84,13 +86,21 @@ static const char *serve_commands(int fd)
 static void *serve_one(void *arg)
 {
     int fd = (int)(intptr_t)arg;
-    const char *end = serve_commands(fd);
+    unsigned long serial;
+    const char *end;
 
+    (void)pthread_mutex_lock(&lock);
+    serial = ++served;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    end = serve_commands(fd);
     (void)close(fd);
     (void)pthread_mutex_lock(&lock);
     active--;
-    if (end != NULL)
+    if (end != NULL && serial > last_serial) { /* an older one may end late */
+        last_serial = serial;
         last_end = end;
+    }
     (void)pthread_cond_broadcast(&changed);
     (void)pthread_mutex_unlock(&lock);
     return NULL;
@@ -130,6 +140,7 @@ int differ_serve(void)
     int listener = bound(SOCK_STREAM, &tcp);
     int udp_fd = bound(SOCK_DGRAM, &udp);
     pthread_t thread;
+    unsigned long taken = 0;
 
     (void)bound(SOCK_STREAM, &closed); /* bound and not listening: refuses, and nobody takes it */
     (void)close(bound(SOCK_DGRAM, &udp_closed));
@@ -143,8 +154,11 @@ int differ_serve(void)
             continue;
         (void)pthread_mutex_lock(&lock);
         active++;
-        (void)pthread_mutex_unlock(&lock);
+        taken++;
         must(pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd) == 0);
         (void)pthread_detach(thread);
+        while (served < taken) /* so that they are numbered in the order in which they came */
+            (void)pthread_cond_wait(&changed, &lock);
+        (void)pthread_mutex_unlock(&lock);
     }
 }

@@ -285,7 +285,6 @@ static int grant_named(struct builder *b, const struct nameset *paths, uint64_t 
 
     for (unsigned i = 0; i < paths->count && err == 0; i++) {
         auto_free char *real = real_path(b, paths->items[i]);
-        auto_free char *said = NULL;
         char path[PATH_CAP];
 
         if (real == NULL && expand(b, paths->items[i], path, sizeof(path)) == 0 &&

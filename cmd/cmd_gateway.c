@@ -84,10 +84,10 @@ static const struct cli_command command = {
                "destinations that this gateway's own policy allows.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
-    .more = "Rules: [tcp://|udp://]HOST:PORTS, HOST an address, a prefix, [IPv6] or *; PORTS a "
-            "number, a\n"
-            "range or *. Without a rule nothing is allowed; with --server-url the identities' own\n"
-            "lists decide, and rules given here bound them all.\n",
+    .more = "Rules: [tcp://|udp://]HOST:PORTS or icmp://HOST (ping), HOST an address, a prefix, "
+            "[IPv6]\n"
+            "or *; PORTS a number, a range or *. Without a rule nothing is allowed; with\n"
+            "--server-url the identities' own lists decide, and rules given here bound them all.\n",
     .usage_status = EXIT_OWN_FAILURE,
 };
 

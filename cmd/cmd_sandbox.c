@@ -148,7 +148,7 @@ static const struct cli_command command = {
     .options = options,
     .option_count = OPT_COUNT,
     .more = "Rules:  api.github.com:443   *.pypi.org:443   10.0.0.0/8:5432   udp://192.0.2.1:123\n"
-            "        [2001:db8::/32]:443   1.2.3.4:8000-8999   *:443\n"
+            "        [2001:db8::/32]:443   1.2.3.4:8000-8999   *:443   icmp://192.0.2.1\n"
             "\n"
             "Exit status: CMD's own; 128+n when signal n ended it; 125 lattice itself failed;\n"
             "126 CMD cannot be executed; 127 CMD was not found.\n"

@@ -49,7 +49,7 @@ pings() {
 
 check "positive control: ping works natively with a ping socket" live_user client "${ping[@]}" -c 1 $GATEWAY4
 live_gateway --allow "icmp://$SERVER4" --allow "icmp://[$SERVER6]" --allow "icmp://$METADATA4" --allow 'icmp://203.0.113.0/24' \
-    --allow 'icmp://10.99.0.1'
+    --allow 'icmp://10.99.0.1' --allow "udp://$DNS4:53"
 
 # --- without ping sockets of the host's (a new namespace lets nobody) the gateway cannot, and says so
 pings 1 "a gateway without ping sockets" --allow 'icmp://*' -- -c 1 203.0.113.10
@@ -80,11 +80,15 @@ contains "… two replies, as ping shows them" "64 bytes from $SERVER4: icmp_seq
 contains "… one record of the exchange" '"kind":"flow".*"protocol":"icmp".*"bytes_out":112,"bytes_in":112.*"echo: 2 requests, 2 replies"' "$live_dir/sandbox.jsonl"
 pings 0 "IPv6 through the tunnel" --allow "icmp://[$SERVER6]" -- -c 2 $SERVER6
 contains "… two replies" "64 bytes from $SERVER6: icmp_seq=2 ttl=64 time=" "$live_dir/out"
-pings 0 "8000 bytes, in fragments, IPv4" --allow "icmp://$SERVER4" -- -c 1 -s 8000 $SERVER4
+pings 0 "65507 bytes, in fragments, IPv4" --allow "icmp://$SERVER4" -- -c 1 -s 65507 $SERVER4
 pings 0 "8000 bytes, in fragments, IPv6" --allow "icmp://[$SERVER6]" -- -c 1 -s 8000 $SERVER6
 read -r after4 after6 <<<"$(echoes)"
 equal "… and the server saw three requests of each family" "3 3" "$((after4 - before4)) $((after6 - before6))"
 pings 0 "the gateway's own inner address" --allow 'icmp://10.99.0.1' -- -c 1 10.99.0.1
+
+# shellcheck disable=SC2119 # no more records
+live_dns
+pings 0 "by name, which a rule names" --allow 'icmp://www.example.test' -- -4 -c 1 www.example.test
 
 # --- what no rule allows does not leave
 before=$(echoes)
@@ -94,6 +98,8 @@ contains "… and the record says so" "\"kind\":\"decision\".*\"dst_ip\":\"$SERV
 pings 1 "… and over IPv6" -- "${soon[@]}" $SERVER6
 pings 1 "rules for TCP and UDP do not let ping" --allow '*:*' --allow 'udp://*:*' -- "${soon[@]}" $SERVER4
 pings 1 "deny wins over allow" --allow 'icmp://*' --deny "icmp://$SERVER4" -- "${soon[@]}" $SERVER4
+pings 1 "the address of a name, when a rule has the name only" --allow 'icmp://www.example.test' -- "${soon[@]}" $SERVER4
+pings 2 "another name than the rule's" --allow 'icmp://v4.example.test' -- -4 "${soon[@]}" www.example.test
 equal "… the server saw nothing of all these" "$before" "$(echoes)"
 pings 0 "audit mode lets it pass" --audit -- -c 1 $SERVER4
 contains "… and records that it would have been refused" '"would_deny":true' "$live_dir/sandbox.jsonl"

@@ -75,6 +75,11 @@ contains "… the server saw the tunnel's inner address" "^http 10.99.0.2 GET /s
 contains "… wireguard-go answered our initiation" 'Sending handshake response' "$live_dir/wgpeer.log"
 lacks "… and did not initiate itself" 'Sending handshake initiation' "$live_dir/wgpeer.log"
 
+if command -v ping >/dev/null; then
+    install -m 755 "$(command -v ping)" "$live_dir/ping" # without the capability that its file may have
+    check "… ping of its kernel, 2000 bytes in fragments" sandbox --allow 'icmp://*' -- "$live_dir/ping" -n -c 2 -i 0.2 -W 5 -s 2000 10.99.0.1
+fi
+
 # 2. A wrong preshared key: nothing passes; the same run with the right one did (1).
 right=$psk
 psk=$(wg genpsk)
@@ -126,7 +131,7 @@ live_stop "$watcher"
 # 5. Our gateway as the responder of a wireguard-go client, with a server behind it.
 live_start behind server '^ready ' /usr/bin/python3 "$LIVE_SUPPORT/live_servers.py" --cert "$live_dir/ca/server.pem" --key "$live_dir/ca/server.key"
 behind_port=$(grep -oE 'http_port=[0-9]+' <<<"$live_line" | cut -d= -f2)
-live_gateway
+live_gateway --allow '*:*' --allow 'icmp://*'
 wireguard_go client wgclient 10.99.0.2/24
 sed -n 's/^PrivateKey = //p' "$live_dir/client.conf.in" >"$live_dir/client.key"
 wg set wgclient private-key "$live_dir/client.key" peer "$live_gateway_pub" preshared-key "$live_dir/psk" \
@@ -136,6 +141,18 @@ check "our gateway serves wireguard-go: curl of the kernel's TCP through TUN" li
 contains "… the server saw the gateway's address" "^http $GATEWAY_OUT4 GET /small 200" "$live_dir/behind.log"
 check "… 20 MB arrive" test "$(live_user client curl -sS --max-time 60 "http://$SERVER4:$behind_port/bytes/20000000" | sha256sum)" = \
     "$(/usr/bin/python3 "$LIVE_SUPPORT/live_stream.py" 20000000 | sha256sum)"
+if [ -x "$live_dir/ping" ]; then
+    group=$LIVE_UID
+    [ "$(id -u)" -eq 0 ] || group=$(id -g)
+    for within in client gateway; do
+        declare -n ping_in=LIVE_IN_$within
+        "${ping_in[@]}" sh -c "echo $group $group >/proc/sys/net/ipv4/ping_group_range"
+    done
+    check "… ping of the kernel's through our gateway" live_user client "$live_dir/ping" -n -c 2 -i 0.2 -W 5 $SERVER4
+    check "… 2000 bytes, in fragments" live_user client "$live_dir/ping" -n -c 1 -W 5 -s 2000 $SERVER4
+    live_user client "$live_dir/ping" -n -c 1 -W 5 -t 1 $SERVER4 >"$live_dir/out"
+    contains "… our gateway is a hop on the way" 'From 10.99.0.1 icmp_seq=1 Time to live exceeded' "$live_dir/out"
+fi
 live_stop "$live_pid_wgclient"
 
 # 6. A rekey under a living connection: an exchange twice a second until the link has shown a second

@@ -407,6 +407,7 @@ struct mailbox {
     int failed;
     size_t len;
     uint8_t last;
+    uint8_t head[20];
     struct endpoint from;
 };
 
@@ -419,6 +420,8 @@ static void on_datagram(void *self, struct dgram *d, const struct endpoint *from
     m->count++;
     m->len = payload.len;
     m->last = payload.len > 0 ? payload.data[payload.len - 1] : 0;
+    for (size_t i = 0; i < sizeof(m->head) && i < payload.len; i++)
+        m->head[i] = payload.data[i];
     m->from = *from;
 }
 
@@ -489,6 +492,44 @@ START_TEST(datagram_to_closed_port_reports_its_target)
 }
 END_TEST
 
+/* The host's ping sockets, where it has some for us: what the owner sees has its own identifier. */
+START_TEST(echo_of_the_host_answers_or_is_refused)
+{
+    struct world w;
+    struct mailbox a = {0};
+    struct dgram *d;
+    enum ip_family family = _i == 0 ? IP_V4 : IP_V6;
+    struct endpoint to = {.ip = family == IP_V4 ? ip_v4(127, 0, 0, 1) : ip_any(IP_V6)};
+    uint8_t request[20] = {family == IP_V4 ? 8 : 128, [4] = 1, 2, 0, 5, 'p', 'i', 'n', 'g'};
+    int err;
+
+    if (family == IP_V6)
+        to.ip.bytes[15] = 1;
+    setup(&w);
+    err = dgram_open_echo(w.ns, family, 0xfeed, &dgram_events, &a, &d);
+    if (err < 0) {
+        ck_assert_int_eq(err, -EACCES);
+        ck_assert_int_eq(netstack_may_echo(w.ns), -EACCES);
+        teardown(&w);
+        return;
+    }
+    ck_assert_int_eq(netstack_may_echo(w.ns), 0);
+    ck_assert_int_eq(dgram_set_hops(d, 9), 0);
+    ck_assert_int_eq(dgram_send(d, &to, bytes_of(request, sizeof(request))), 0);
+    turn_while(&w, &a.count, 0);
+    ck_assert_uint_eq(a.len, sizeof(request));
+    ck_assert_uint_eq(a.head[0], family == IP_V4 ? 0 : 129);
+    ck_assert_uint_eq(load_be16(a.head + 4), 0xfeed);
+    ck_assert_int_eq(memcmp(a.head + 6, request + 6, sizeof(request) - 6), 0);
+    ck_assert(endpoint_equal(&a.from, &to));
+    ck_assert_uint_eq(dgram_hops(d), 64);
+    to.ip = ip_any(family == IP_V4 ? IP_V6 : IP_V4);
+    ck_assert_int_eq(dgram_send(d, &to, bytes_of(request, sizeof(request))), -ENETUNREACH);
+    dgram_close(d);
+    teardown(&w);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_ROWS(relay_passes_exact_bytes_both_ways, 2),
     SUITE_ROWS(half_close_passes_each_way_and_the_other_stays_open, 2),
@@ -502,5 +543,6 @@ static const struct suite_test tests[] = {
     SUITE_TEST(offline_carries_nothing),
     SUITE_ROWS(datagrams_of_every_size_arrive_whole, 5),
     SUITE_TEST(datagram_to_closed_port_reports_its_target),
+    SUITE_ROWS(echo_of_the_host_answers_or_is_refused, 2),
 };
 SUITE_MAIN("netstack/host", tests)

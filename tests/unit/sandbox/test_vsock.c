@@ -158,6 +158,37 @@ START_TEST(bind_conflicts_as_linux)
 }
 END_TEST
 
+/* An identifier is one name for both families and all addresses; who says so shares it. */
+START_TEST(identifier_taken_as_linux)
+{
+    struct vsock_table *t = table(4);
+    struct endpoint a_at = {.ip = LOOPBACK4, .port = 7}, b_at = {.ip = ANY6, .port = 7};
+    struct vsock *a, *b, *udp;
+    uint16_t port;
+
+    ck_assert_int_eq(vsock_new(t, VSOCK_PING, 1, &a), 0);
+    ck_assert_int_eq(vsock_new(t, VSOCK_PING, 2, &b), 0);
+    ck_assert_int_eq(vsock_new(t, VSOCK_UDP, 3, &udp), 0);
+    b->is_v6 = b->is_v6only = true;
+    vsock_bind(t, a, &a_at);
+    ck_assert_ptr_eq(vsock_conflict(t, b, &b_at), a);
+    a->may_reuse_addr = true;
+    ck_assert_ptr_eq(vsock_conflict(t, b, &b_at), a);
+    b->may_reuse_addr = true;
+    ck_assert_ptr_null(vsock_conflict(t, b, &b_at));
+    a->may_reuse_addr = b->may_reuse_addr = false;
+    a->may_reuse_port = b->may_reuse_port = true; /* means nothing here */
+    ck_assert_ptr_eq(vsock_conflict(t, b, &b_at), a);
+    ck_assert_ptr_null(vsock_conflict(t, udp, &a_at)); /* ports are another thing */
+    ck_assert_ptr_null(vsock_receiver(t, &a_at, &a_at));
+    a_at.port = PORT_EPHEMERAL_MIN;
+    vsock_bind(t, a, &a_at);
+    ck_assert_int_eq(vsock_pick_port(t, b, &b_at.ip, 0, &port), 0);
+    ck_assert_uint_eq(port, PORT_EPHEMERAL_MIN + 1);
+    vsock_table_free(t);
+}
+END_TEST
+
 /* The most exact listener gets the connection; a closed port gets none. */
 START_TEST(listener_most_exact_wins)
 {
@@ -298,6 +329,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(inode_again_belongs_to_newer),
     SUITE_ROWS(moves_are_those_of_the_table, ARRAY_COUNT(moves)),
     SUITE_ROWS(bind_conflicts_as_linux, ARRAY_COUNT(conflicts)),
+    SUITE_TEST(identifier_taken_as_linux),
     SUITE_TEST(listener_most_exact_wins),
     SUITE_TEST(receiver_connected_first),
     SUITE_TEST(picked_ports_are_free),

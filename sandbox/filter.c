@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -184,6 +185,28 @@ static int build_guards(const struct filter_config *config, scmp_filter_ctx ctx)
     return 0;
 }
 
+/** With O_TRUNC a file is emptied although it is opened for reading only, or (3) for neither. */
+static int keep_contents(scmp_filter_ctx ctx)
+{
+    static const struct {
+        int number; /* negative: not on this machine */
+        unsigned flags_arg;
+    } opens[] = {{SYS_openat, 2}, {FILTER_OPEN, 1}};
+    static const unsigned modes[] = {O_RDONLY, O_ACCMODE};
+    int err = add(ctx, REFUSE(EACCES), SYS_truncate, 0, NULL);
+
+    if (err == 0)
+        err = add(ctx, REFUSE(ENOSYS), SYS_openat2, 0, NULL);
+    for (unsigned i = 0; i < 2 * ARRAY_COUNT(opens) && err == 0; i++) {
+        struct scmp_arg_cmp when =
+            BITS(opens[i / 2].flags_arg, O_TRUNC | O_ACCMODE, O_TRUNC | modes[i % 2]);
+
+        if (opens[i / 2].number >= 0)
+            err = add(ctx, REFUSE(EACCES), opens[i / 2].number, 1, &when);
+    }
+    return err;
+}
+
 static int build_arguments(const struct filter_config *config, scmp_filter_ctx ctx)
 {
     int err = 0;
@@ -202,6 +225,8 @@ static int build_arguments(const struct filter_config *config, scmp_filter_ctx c
         if (err == 0 && FILTER_EPOLL_CREATE >= 0)
             err = add(ctx, NOTIFY, FILTER_EPOLL_CREATE, 0, NULL);
     }
+    if (err == 0 && config->keeps_contents)
+        err = keep_contents(ctx);
     return err == 0 ? build_guards(config, ctx) : err;
 }
 

@@ -22,11 +22,13 @@
  * set_tid_address(2) has to do. */
 #if defined(__x86_64__)
 #define FILTER_EPOLL_CREATE SYS_epoll_create
+#define FILTER_OPEN         SYS_open
 #define FILTER_BEGIN_CALL   SYS_arch_prctl
 #define FILTER_BEGIN_MASK   UINT64_C(0xffffffff)
 #define FILTER_BEGIN_ARG    UINT64_C(0x1002) /* ARCH_SET_FS: asm/prctl.h */
 #else
 #define FILTER_EPOLL_CREATE (-1) /* never was there */
+#define FILTER_OPEN         (-1)
 #define FILTER_BEGIN_CALL   SYS_set_tid_address
 #define FILTER_BEGIN_MASK   UINT64_C(0)
 #define FILTER_BEGIN_ARG    UINT64_C(0)
@@ -42,6 +44,10 @@ struct filter_config {
     /* Sockets of AF_UNIX and epoll instances are made by the supervisor as well: it could not
      * duplicate them later. */
     bool traps_births;
+    /* Landlock restricts files, but is too old to know truncation (ABI 2): what empties a file that
+     * was not opened for writing is refused here, and openat2(2), whose flags are in memory, does
+     * not exist. */
+    bool keeps_contents;
     /* Processes of ours that run as the same user: limits, priorities and (without a signal scope)
      * signals that name them are refused. */
     int guarded_pids[FILTER_GUARDED_MAX];

@@ -124,6 +124,7 @@ static void agent_confine(const struct guardian *g, pid_t guardian)
     if (isolated > 0 && files != NULL)
         shared->walls |= SPAWN_WALL_MASKS;
     filter.may_trace = (shared->walls & (SPAWN_WALL_LANDLOCK | SPAWN_WALL_YAMA)) != 0;
+    filter.keeps_contents = files != NULL && landlock_abi() < 3;
     filter.has_signal_scope = (shared->walls & SPAWN_WALL_SCOPE_SIGNAL) != 0;
     filter.traps_births = !may_get_fds();
     err = filter_install(&filter, &shared->listener_fd, &shared->why);

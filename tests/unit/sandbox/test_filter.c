@@ -8,6 +8,7 @@
 #include "sandbox/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
@@ -38,6 +39,8 @@ static const struct filter_config full = {.may_trace = true,
                                           .guarded_count = 2};
 static const struct filter_config bare = {.guarded_pids = {SUPERVISOR, GUARDIAN},
                                           .guarded_count = 2};
+
+static const struct filter_config old_landlock = {.may_trace = true, .keeps_contents = true};
 
 struct program {
     struct sock_filter code[BPF_MAXINSNS];
@@ -126,6 +129,8 @@ static const char *outcome_name(uint32_t result)
         return "ENOSYS";
     case SECCOMP_RET_ERRNO | EPERM:
         return "EPERM";
+    case SECCOMP_RET_ERRNO | EACCES:
+        return "EACCES";
     case SECCOMP_RET_ERRNO | EAFNOSUPPORT:
         return "EAFNOSUPPORT";
     case SECCOMP_RET_ERRNO:
@@ -232,6 +237,7 @@ START_TEST(b2_b3_foreign_calls_do_not_exist)
 END_TEST
 
 #define HIGH UINT64_C(0x100000000)
+#define AT   (uint64_t) AT_FDCWD
 
 static const struct {
     const struct filter_config *config;
@@ -313,6 +319,20 @@ static const struct {
     {&full, SYS_sched_setaffinity, {GUARDIAN}, "EPERM"},
     {&full, SYS_setpriority, {PRIO_PROCESS, SUPERVISOR}, "EPERM"},
     {&full, SYS_setpriority, {PRIO_PROCESS, 0}, "ALLOW"},
+    {&full, SYS_truncate, {1, 0}, "ALLOW"},
+    {&full, SYS_openat, {AT, 1, O_RDONLY | O_TRUNC}, "ALLOW"},
+    {&full, SYS_openat2, {AT, 1, 1, 24}, "ALLOW"},
+    {&old_landlock, SYS_truncate, {1, 0}, "EACCES"},
+    {&old_landlock, SYS_ftruncate, {3, 0}, "ALLOW"},
+    {&old_landlock, SYS_openat2, {AT, 1, 1, 24}, "ENOSYS"},
+    {&old_landlock, SYS_openat, {AT, 1, O_RDONLY}, "ALLOW"},
+    {&old_landlock, SYS_openat, {AT, 1, O_RDONLY | O_TRUNC}, "EACCES"},
+    {&old_landlock, SYS_openat, {AT, 1, O_RDONLY | O_TRUNC | O_CREAT | O_CLOEXEC}, "EACCES"},
+    {&old_landlock, SYS_openat, {AT, 1, O_ACCMODE | O_TRUNC}, "EACCES"},
+    {&old_landlock, SYS_openat, {AT, 1, HIGH | O_TRUNC}, "EACCES"},
+    {&old_landlock, SYS_openat, {AT, 1, O_ACCMODE}, "ALLOW"},
+    {&old_landlock, SYS_openat, {AT, 1, O_WRONLY | O_TRUNC}, "ALLOW"},
+    {&old_landlock, SYS_openat, {AT, 1, O_RDWR | O_TRUNC}, "ALLOW"},
 };
 
 /** A2, B9, C4, C10: the register values that decide, and their neighbours. */

@@ -115,6 +115,10 @@ int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_po
  * Errors: -EMFILE. */
 int flow_pair(struct netstack *ns, const struct flow_events *events, void *self_a, void *self_b,
               struct flow **ret_a, struct flow **ret_b) MUST_USE;
+/** flow_self() - An open flow that is its own far end: what is sent comes back. For a socket that
+ * is connected to itself (RFC 9293, 3.5: both ends open at once). As flow_pair(). */
+int flow_self(struct netstack *ns, const struct flow_events *events, void *self,
+              struct flow **ret) MUST_USE;
 /** flow_attach() - After opened(0): relay between the flow and @stream_fd, a non-blocking stream
  * socket (taken). Half-close and reset pass both ways. */
 int flow_attach(struct flow *f, int stream_fd) MUST_USE;

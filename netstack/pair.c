@@ -2,7 +2,8 @@
 /*
  * The carrier between two flows of this stack: each is the far end of the other. For connections
  * inside a sandbox that shall close exactly as TCP does. A chunk that one side sent waits with the
- * other until its near end takes it; there is at most one, so back-pressure passes through.
+ * other until its near end takes it; there is at most one, so back-pressure passes through. A flow
+ * may also be its own far end.
  */
 #include "netstack/flow.h"
 
@@ -82,7 +83,7 @@ static void pair_close(struct flow *f, bool reset)
 
     leftover_drop(&f->pair.in);
     f->pair.peer = NULL;
-    if (peer == NULL)
+    if (peer == NULL || peer == f)
         return;
     peer->pair.peer = NULL;
     peer->pair.is_over = true;
@@ -126,5 +127,20 @@ int flow_pair(struct netstack *ns, const struct flow_events *events, void *self_
     }
     *ret_a = ends[0];
     *ret_b = ends[1];
+    return 0;
+}
+
+int flow_self(struct netstack *ns, const struct flow_events *events, void *self, struct flow **ret)
+{
+    struct flow *f = flow_new(ns, &pair_carrier);
+
+    if (f == NULL)
+        return -EMFILE;
+    flow_move(f, FLOW_OPENING);
+    f->events = events;
+    f->self = self;
+    f->pair = (struct pair_end){.peer = f};
+    flow_move(f, FLOW_OPEN);
+    *ret = f;
     return 0;
 }

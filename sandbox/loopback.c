@@ -316,3 +316,65 @@ int64_t loopback_connect(struct session *s, struct trap *t, struct vsock *listen
     }
     return result;
 }
+
+/* To itself */
+
+bool loopback_is_self(const struct vsock *v, const struct endpoint *dst)
+{
+    struct ip own = ip_is_any(&v->local.ip) ? inet_source(&dst->ip) : v->local.ip;
+
+    return v->is_bound && v->local.port == dst->port && ip_equal(&own, &dst->ip);
+}
+
+/** Let what comes out of our end go into it again. */
+static int relay_to_itself(struct session *s, struct vsock *v)
+{
+    struct netstack *ns = s->relay_stack != NULL ? s->relay_stack : s->netstack;
+    int err = flow_self(ns, &relay_events, v, &v->flow);
+
+    if (err < 0)
+        return err;
+    err = flow_attach_canary(v->flow, take_fd(&v->our_end));
+    if (err < 0) {
+        v->is_ending = true; /* closed() shall leave it alone */
+        flow_abort(v->flow);
+        v->is_ending = false;
+        v->flow = NULL;
+        return err;
+    }
+    flow_reset_on_close(v->flow, v->is_resetting);
+    return 0;
+}
+
+int64_t loopback_self(struct session *s, struct trap *t, const struct endpoint *dst)
+{
+    struct vsock *v = t->sock;
+    bool is_nonblock = trap_is_nonblock(s, t);
+    bool is_kept = v->kept_fd >= 0;
+    int err;
+
+    if (s->relay_stack == NULL && s->netstack == NULL)
+        return -ECONNREFUSED; /* offline there is nothing that relays */
+    err = name_client(s, v, dst);
+    if (err < 0)
+        return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
+    err = tcp_join(s, t);
+    if (err == 0 && is_nonblock)
+        inject_edge(t->fd, v->our_end);
+    if (err == 0)
+        err = inject_canary(t->fd);
+    if (err == 0)
+        err = relay_to_itself(s, v);
+    if (is_kept)
+        t->fd = v->kept_fd;
+    if (err < 0) {
+        v->is_spoilt = true;
+        sock_close_end(s, v);
+        return err;
+    }
+    v->remote = *dst;
+    v->is_loopback = true;
+    v->connect_returns_0 = is_nonblock;
+    vsock_move(v, VSOCK_CONNECTED);
+    return is_nonblock ? -EINPROGRESS : 0;
+}

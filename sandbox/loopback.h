@@ -13,6 +13,10 @@
 /** loopback_connect() - connect(2) of t->sock to @listener, which was found under @dst. */
 int64_t loopback_connect(struct session *s, struct trap *t, struct vsock *listener,
                          const struct endpoint *dst);
+/** loopback_is_self() - Is @dst, where nothing listens, the socket's own name? */
+bool loopback_is_self(const struct vsock *v, const struct endpoint *dst);
+/** loopback_self() - connect(2) of t->sock to itself: what it sends it reads. */
+int64_t loopback_self(struct session *s, struct trap *t, const struct endpoint *dst);
 /** loopback_admit() - The listener's queue may have room: connections that wait for it get in. */
 void loopback_admit(struct session *s, struct vsock *listener);
 /** loopback_refuse() - The listener is no more: connections that wait for it fail. */

@@ -298,6 +298,8 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
     while (listener != NULL && !sock_is_open(s, listener));
     if (listener != NULL)
         return loopback_connect(s, t, listener, dst);
+    if (loopback_is_self(t->sock, dst))
+        return loopback_self(s, t, dst);
     if (sock_is_host_ip(s, &dst->ip) &&
         judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0 &&
         s->netstack != NULL)

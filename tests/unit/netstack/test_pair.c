@@ -240,7 +240,40 @@ START_TEST(bytes_handed_over_wait_for_room)
 }
 END_TEST
 
+/** What goes in comes out again, in order, and the end of the stream, too. */
+START_TEST(a_flow_may_be_its_own_far_end)
+{
+    struct netstack_config config = {.mode = NETSTACK_OFFLINE};
+    struct world w = {.fds = suite_open_fds(), .closed = {1, 1}, .agent = {-1, -1}};
+    struct why why;
+    char data[8];
+    int pair[2];
+
+    ck_assert_int_eq(loop_new(&w.loop), 0);
+    config.loop = w.loop;
+    ck_assert_int_eq(netstack_new(&config, &w.ns, &why), 0);
+    ck_assert_int_eq(flow_self(w.ns, &events, &w.closed[0], &w.flow[0]), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    w.agent[0] = pair[0];
+    ck_assert_int_eq(write(w.agent[0], "?", 1), 1); /* the stand-in */
+    ck_assert_int_eq(flow_attach_canary(w.flow[0], pair[1]), 0);
+    ck_assert_int_eq(write(w.agent[0], "abc", 3), 3);
+    turns(&w, 10);
+    ck_assert_int_eq(read(w.agent[0], data, sizeof(data)), 3);
+    ck_assert_int_eq(memcmp(data, "abc", 3), 0);
+    ck_assert_int_eq(write(w.agent[0], "d", 1), 1);
+    ck_assert_int_eq(shutdown(w.agent[0], SHUT_WR), 0);
+    turns(&w, 10);
+    ck_assert_int_eq(read(w.agent[0], data, sizeof(data)), 1);
+    ck_assert_int_eq(read(w.agent[0], data, sizeof(data)), 0);
+    turns(&w, 10);
+    ck_assert_int_ne(w.closed[0], 1);
+    teardown(&w);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(a_flow_may_be_its_own_far_end),
     SUITE_TEST(bytes_handed_over_keep_their_place),
     SUITE_TEST(bytes_handed_over_wait_for_room),
     SUITE_TEST(bytes_pass_both_ways_and_back_pressure_holds),

@@ -155,9 +155,9 @@ static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops,
     return got;
 }
 
-/** Is it an error that a peer can use? Too large a packet is for our host to deal with: the next
- * one comes in fragments. An address of our host's own, whose failed ARP it may be, is not the
- * peer's to know, but is where it failed. */
+/** Is it an error that a peer can use? That a packet is too large is for our host to deal with: the
+ * next one goes in fragments. Who said it is told as a router on the way would be; that may be our
+ * host itself, when a neighbour does not answer. */
 static bool is_for_peers(const struct nat *n, const struct dgram_cause *cause)
 {
     if (cause->offender.family != n->who.dst.ip.family)

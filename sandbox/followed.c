@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "policy/identity.h"
+#include "sandbox/sys_ping.h"
 #include "sandbox/sys_tcp.h"
 
 #define KNOCK_MS       250
@@ -62,6 +63,7 @@ static void cut(struct session *s, bool everything)
             continue;
         for (unsigned p = 0; p < ARRAY_COUNT(v->peers); p++)
             v->peers[p].judged_at = (struct mono){0}; /* datagrams are judged anew */
+        ping_judge_anew(v);
         if (v->flow != NULL && (everything || !is_still_allowed(s, v)))
             tcp_cut(s, v);
     }

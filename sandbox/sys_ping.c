@@ -87,6 +87,12 @@ static struct ping_peer *peer_new(struct session *s, struct vsock *v, const stru
     return p;
 }
 
+void ping_judge_anew(struct vsock *v)
+{
+    for (struct ping_peer *p = v->pings; p != NULL; p = p->next)
+        p->judged_at = (struct mono){0};
+}
+
 /* Receiving */
 
 static void on_received(void *self, struct dgram *d, const struct endpoint *from,

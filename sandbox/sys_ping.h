@@ -19,6 +19,8 @@ int ping_check(const struct vsock *v, struct bytes message) MUST_USE;
  * sendto(2) says: -EACCES, -ENETUNREACH, … */
 int ping_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
               struct bytes message, const struct udp_wish *wish) MUST_USE;
+/** ping_judge_anew() - Forget the verdicts: the policy has changed. */
+void ping_judge_anew(struct vsock *v);
 /** ping_end() - The socket ends: its exchanges are recorded, and forgotten. */
 void ping_end(struct session *s, struct vsock *v);
 

@@ -310,10 +310,28 @@ def changes(label, name, program, limit_s=2):
     ok(wait_for(program.grows, 10) is not None, f"{label}: what was allowed is allowed again", program.complained)
 
 
+PING = r"""
+import errno, socket, sys, time
+sock, last = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), None
+while True:
+    try:
+        sock.sendto(b"\x08" + bytes(15), ("192.0.2.1", 0))
+        now = "sent"
+    except OSError as e:
+        now = errno.errorcode[e.errno]
+    if now != last:
+        print("a ping:", now, file=sys.stderr, flush=True)
+    last = now
+    time.sleep(0.05)
+"""
 loop = ["sh", "-c", f"while :; do curl -sS -N {world.web.url('endless')}; sleep 0.1; done"]
-ruled = world.sandbox("ruled", *loop, token=latticed.token(allowedDestinations=destinations(world.web.port)))
+ruled = world.sandbox("ruled", "sh", "-c", '/usr/bin/python3 -c "$0" & shift; exec "$@"', PING, "-", *loop,
+                      token=latticed.token(allowedDestinations=[*destinations(world.web.port), "allow icmp://192.0.2.1"]))
+ok(wait_for(lambda: "a ping: sent" in ruled.complained) is not None, "an agent pings", ruled.complained)
 ok(wait_for(lambda: ruled.out.stat().st_size > 1000) is not None, "an agent has a download open", ruled.complained)
 changes("sandbox and gateway", "shut", ruled)
+ok("a ping: EACCES" in ruled.complained, "… and its ping was refused meanwhile", ruled.complained)
+ok(wait_for(lambda: ruled.complained.count("a ping: sent") == 2) is not None, "… and goes on", ruled.complained)
 conf = stolen("ruled")
 ruled.end()
 alone = hostile(conf, "alone", *loop)

@@ -296,7 +296,9 @@ int64_t sys_getsockopt(struct session *s, struct trap *t)
     int32_t value;
 
     if (t->sock == NULL)
-        return CALL_CONTINUE;
+        return level == SOL_SOCKET && (name == SO_PEERCRED || name == SO_PEERPIDFD)
+                   ? unix_creds_option(s, t)
+                   : CALL_CONTINUE;
     if (get_special(s, t, level, name, &result))
         return result;
     answer = option_answer(t->sock, level, name);

@@ -317,7 +317,7 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
     int err;
 
     if (t->sock == NULL) {
-        if (level == SOL_SOCKET && name == SO_PASSCRED)
+        if (level == SOL_SOCKET && (name == SO_PASSCRED || name == SO_PASSPIDFD))
             s->unix_senders.is_wanted = true; /* from now on it matters who sends */
         return CALL_CONTINUE;
     }

@@ -8,8 +8,8 @@
  * from birth until the socket is connected or listens; a socket without one (the end of a pair, or
  * one whose duplicate had to make room) cannot be connected: EACCES.
  *
- * DEVIATES: the peer sees the supervisor's process number in SO_PEERCRED (uid and gid are the
- * same).
+ * DEVIATES: a peer outside sees the supervisor's process number in SO_PEERCRED (uid and gid are the
+ * same); one inside sees the agent's (unix_creds.h).
  */
 #include "sandbox/sys_unix.h"
 
@@ -186,5 +186,7 @@ int64_t unix_connect(struct session *s, struct trap *t)
         return trap_hold_shortly(s, t, HELD_OUTPUT, SO_SNDTIMEO);
     if (err == 0 && is_stream(t->fd))
         unix_kept_drop(s, t->inode); /* else its peer would never see it closed */
+    if (err == 0)
+        unix_creds_connected(s, t);
     return err;
 }

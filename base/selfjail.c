@@ -11,6 +11,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -64,7 +65,8 @@ static const struct jail_cond conds[] = {
     {SELFJAIL_SOCKETS_INET, "socket", 0, ALL_BITS, AF_INET},
     {SELFJAIL_SOCKETS_INET, "socket", 0, ALL_BITS, AF_INET6},
     {SELFJAIL_THREADS, "clone", 0, CLONE_THREAD, CLONE_THREAD},
-    {0, "prlimit64", 2, ALL_BITS, 0}, /* read our limits, set none */
+    {SELFJAIL_PROCESSES, "kcmp", 2, ALL_BITS, KCMP_FILE}, /* is it the same open file? */
+    {0, "prlimit64", 2, ALL_BITS, 0},                     /* read our limits, set none */
     {0, "prctl", 0, ALL_BITS, PR_SET_NAME},
     {0, "prctl", 0, ALL_BITS, PR_GET_DUMPABLE},
     {0, "prctl", 0, ALL_BITS, PR_SET_VMA}, /* glibc and sanitizers name their mappings */

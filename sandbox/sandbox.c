@@ -605,6 +605,7 @@ static void finish(struct run *r)
     unix_diag_done(&s->diag);
     unix_kept_done(s);
     epolls_done(s);
+    unix_left_done(s);
     if (r->has_agents)
         agents_done(&s->agents);
     loop_free(s->loop);

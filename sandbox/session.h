@@ -22,6 +22,7 @@
 #include "sandbox/notify.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sys_unix.h"
+#include "sandbox/unix_arrival.h"
 #include "sandbox/unix_creds.h"
 #include "sandbox/vsock.h"
 
@@ -66,6 +67,7 @@ struct session {
     int agent_diag_fd; /* borrowed: sees the agent's network namespace; -1: it is ours */
     struct unix_inside unix_inside;
     struct unix_senders unix_senders;
+    struct unix_left unix_left;
     struct unix_kept unix_kept[UNIX_KEPT_MAX];
     unsigned unix_kept_next; /* makes room when all are in use */
     struct rng rng;

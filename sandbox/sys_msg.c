@@ -319,8 +319,9 @@ static int64_t send_unix(struct session *s, const struct trap *t, const struct m
 
 static int64_t receive_unix(struct session *s, const struct trap *t, const struct message *m)
 {
-    const struct unix_message in = message_for(t, m);
+    struct unix_message in = message_for(t, m);
 
+    in.is_one_of_many = t->call.nr == SYS_recvmmsg;
     return unix_receive(s, t, &in);
 }
 

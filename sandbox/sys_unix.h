@@ -45,13 +45,14 @@ struct unix_message {
     unsigned iov_count;
     const struct iovec *iov;
     size_t total;
+    bool is_one_of_many; /* of recvmmsg(2): the caller answers */
     bool is_tcp; /* the socket stands for a TCP socket: it has neither names nor control data */
 };
 
 /** unix_send() - sendmsg(2). CALL_CONTINUE only without a name and where no duplicate is to be had.
  */
 int64_t unix_send(struct session *s, const struct trap *t, const struct unix_message *m);
-/** unix_receive() - recvmsg(2). CALL_CONTINUE only where no duplicate is to be had. */
+/** unix_receive() - recvmsg(2). Answers itself (CALL_DONE) what came. CALL_CONTINUE only where no duplicate is to be had. */
 int64_t unix_receive(struct session *s, const struct trap *t, const struct unix_message *m);
 
 #endif

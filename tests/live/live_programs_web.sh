@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Promise: nginx, npm, pip and Chromium work in the sandbox as they do natively.
+# pass: user
 . "$(dirname "$0")/../support/live.sh"
 . "$LIVE_SUPPORT/live_programs.inc"
 programs_begin "$@"

@@ -262,6 +262,7 @@ static void send_timeout(void)
     struct pollfd room = {.events = POLLOUT};
     socklen_t len = sizeof(got);
     int client, server;
+    ssize_t n;
 
     tcp_pair(&client, &server);
     room.fd = client;

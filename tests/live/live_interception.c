@@ -217,13 +217,12 @@ static int inner_storm(void)
     before = suite_open_fds();
     EXPECT(sigaction(SIGALRM, &action, NULL) == 0);
     EXPECT(setitimer(ITIMER_REAL, &every, NULL) == 0);
-    for (unsigned i = 0; i < STORM_CYCLES; i++)
+    for (unsigned i = 0; i < STORM_CYCLES || alarms <= 50; i++)
         EXPECT(cycle(listener, &at) == 0);
     EXPECT(setitimer(ITIMER_REAL, &off, NULL) == 0);
     after = suite_open_fds();
     EXPECT(before == after);
     EXPECT(poll(&p, 1, 0) == 0); /* no connection was made twice */
-    EXPECT(alarms > 50);
     return 0;
 }
 

@@ -3,7 +3,7 @@
 # Promise: our WireGuard speaks with wireguard-go: each side initiates, with a preshared key; keepalives
 # arrive; a wrong preshared key gets nothing through; a connection lives on over a rekey (120 s); and our
 # gateway serves a wireguard-go client. wireguard-go has a TUN device in a namespace of the test's own.
-# pass: user
+# pass: idle
 . "$(dirname "$0")/../support/live.sh"
 command -v wireguard-go >/dev/null || live_skip_all "wireguard-go is not installed"
 [ -w /dev/net/tun ] || live_skip_all "needs /dev/net/tun (and root or a user namespace) for wireguard-go's TUN device"

@@ -51,7 +51,9 @@ static int check_file(const char *path)
     if (err < 0)
         print_why(&why);
     else
-        printf("%s: good: %u rules, mode %s\n", path, policy_rule_count(p), policy_mode_name(mode));
+        printf("%s: good: %u rules, mode %s%s\n", path, policy_rule_count(p),
+               policy_mode_name(mode),
+               policy_files(p)->mode == POLICY_FILES_WORKSPACE ? ", files workspace" : "");
     policy_free(p);
     return err < 0 ? CLI_EXIT_ERROR : CLI_EXIT_OK;
 }

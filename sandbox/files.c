@@ -3,8 +3,8 @@
  * Makes the plan of the file policy `workspace`: the system's directories can be read, the working
  * directory and temporary ones written, a few named things of the home directory besides, and
  * nothing else. It restricts no one itself, and it opens nothing that lies behind a link which the
- * agent may have made: paths are taken as they really lie, and those inside the workspace are
- * covered by it already.
+ * agent may have made: paths are taken as they really lie, and a link in a directory that is open
+ * for writing is not followed out of it.
  *
  * Credentials that lie beneath something open (`/etc/kubernetes`; `~/.cargo/credentials` when
  * `~/.cargo` is named) are closed unless exactly they are named: their directory is then opened
@@ -173,6 +173,36 @@ static int expand(const struct builder *b, const char *text, char *ret, size_t c
     return len > 0 && (size_t)len < cap ? 0 : -ENAMETOOLONG;
 }
 
+/** The same without `.`, `..` and empty components, by the text alone. */
+static int expand_lexically(const struct builder *b, const char *text, char *ret, size_t cap)
+{
+    char raw[PATH_CAP];
+    size_t len = 0;
+
+    if (expand(b, text, raw, sizeof(raw)) < 0 || strlen(raw) >= cap)
+        return -ENAMETOOLONG;
+    for (const char *part = raw; *part != '\0'; part += strcspn(part, "/")) {
+        size_t part_len;
+
+        part += strspn(part, "/");
+        part_len = strcspn(part, "/");
+        if (part_len == 0 || (part_len == 1 && part[0] == '.'))
+            continue;
+        if (part_len == 2 && part[0] == '.' && part[1] == '.') {
+            while (len > 0 && ret[--len] != '/')
+                continue;
+            continue;
+        }
+        ret[len++] = '/';
+        memcpy(ret + len, part, part_len);
+        len += part_len;
+    }
+    if (len == 0)
+        ret[len++] = '/';
+    ret[len] = '\0';
+    return 0;
+}
+
 /** Where a path really lies; owned; NULL: nowhere. */
 static char *real_path(const struct builder *b, const char *text)
 {
@@ -284,25 +314,21 @@ static int grant_named(struct builder *b, const struct nameset *paths, uint64_t 
     int err = 0;
 
     for (unsigned i = 0; i < paths->count && err == 0; i++) {
-        auto_free char *real = real_path(b, paths->items[i]);
+        const char *text = paths->items[i];
+        auto_free char *real = real_path(b, text);
         char path[PATH_CAP];
+        bool is_ours = expand_lexically(b, text, path, sizeof(path)) == 0 &&
+                       files_plan_allows(b->plan, path, WRITE);
 
-        if (real == NULL && expand(b, paths->items[i], path, sizeof(path)) == 0 &&
-            is_within(path, b->workspace))
-            continue; /* a part of the workspace, that is all */
-        if (real == NULL) {
+        if (real == NULL && !is_ours)
             log_warn("the file policy names what is not there: it stays closed",
-                     F_STR("path", paths->items[i]));
-            continue;
-        }
-        /* A link in the workspace may be the work of an earlier agent. */
-        if (expand(b, paths->items[i], path, sizeof(path)) == 0 && is_within(path, b->workspace) &&
-            !is_within(real, b->workspace)) {
-            log_warn("the file policy names a link out of the workspace: name where it leads",
-                     F_STR("path", paths->items[i]));
-            continue;
-        }
-        err = grant(b, real, fs, 0);
+                     F_STR("path", text));
+        else if (real != NULL && is_ours && !files_plan_allows(b->plan, real, WRITE))
+            log_warn("the file policy names a link that a program could have made: name where it "
+                     "leads",
+                     F_STR("path", text));
+        else if (real != NULL)
+            err = grant(b, real, fs, 0);
     }
     return err;
 }
@@ -423,23 +449,16 @@ static int check_own(struct builder *b)
 static void choose_masks(struct builder *b)
 {
     const struct nameset *write = &b->f->policy->write;
+    size_t len = strlen(b->workspace);
     const char *name;
 
     for (unsigned i = 0; (name = masks_name(i)) != NULL; i++) {
+        char path[PATH_CAP];
         bool is_named = false;
 
-        for (unsigned k = 0; k < write->count; k++) {
-            char path[PATH_CAP];
-            size_t len = strlen(b->workspace);
-            const char *rest = path + len;
-
-            if (expand(b, write->items[k], path, sizeof(path)) < 0 ||
-                strncmp(path, b->workspace, len) != 0)
-                continue;
-            while (rest[0] == '/' && (rest[1] == '/' || strncmp(rest + 1, "./", 2) == 0))
-                rest += rest[1] == '/' ? 1 : 2;
-            is_named = is_named || (rest[0] == '/' && strcmp(rest + 1, name) == 0);
-        }
+        for (unsigned k = 0; k < write->count && !is_named; k++)
+            is_named = expand_lexically(b, write->items[k], path, sizeof(path)) == 0 &&
+                       is_below(path, b->workspace) && strcmp(path + len + 1, name) == 0;
         if (!is_named)
             b->plan->masked |= UINT32_C(1) << i;
     }
@@ -473,9 +492,9 @@ static int build(struct builder *b)
     if (err == 0)
         err = grant_system(b);
     if (err == 0)
-        err = grant_named(b, &policy->read, READ);
-    if (err == 0)
         err = grant_named(b, &policy->write, WRITE | READ);
+    if (err == 0)
+        err = grant_named(b, &policy->read, READ);
     if (err == 0)
         err = grant_standard(b);
     if (err == 0)

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #include "tests/differ/differ.h"
 
@@ -455,6 +456,81 @@ static void inherited(void)
     (void)show("bad flags", accept4(listener, NULL, NULL, 1));
 }
 
+/* A listener is there as long as one process has it, under whatever number; then its port is free.
+ */
+static void holders(void)
+{
+    struct sockaddr_in at;
+    uint16_t port;
+    int line[2];
+    int listener = listening(4, &port);
+    int moved = dup2(listener, 200);
+    int queued = tcp_socket(0);
+    pid_t child;
+
+    must(pipe2(line, O_CLOEXEC) == 0);
+    (void)close(listener);
+    (void)show("connect", connect_port(tcp_socket(0), port));
+    child = fork();
+    if (child == 0) {
+        (void)close(line[1]);
+        exit(read(line[0], &at, 1) == 0 ? 0 : 1); /* until the parent says so */
+    }
+    (void)close(line[0]);
+    (void)show("close", close(moved));
+    (void)show("connect", connect_port(queued, port));
+    at = at_port(port);
+    (void)show("in use", bind(tcp_socket(0), (struct sockaddr *)&at, sizeof(at)));
+    show_events("queued", queued);
+    (void)close(line[1]);
+    must(waitpid(child, NULL, 0) == child);
+    await_events("the last one is gone", queued, POLLHUP);
+    (void)show("connect", connect_port(tcp_socket(0), port));
+    (void)show("bind", bind(tcp_socket(0), (struct sockaddr *)&at, sizeof(at)));
+}
+
+/* A socket that was only bound holds its port until it is closed. */
+static void bound_only(void)
+{
+    struct sockaddr_in at = at_port(0);
+    socklen_t len = sizeof(at);
+    int first = tcp_socket(0);
+    int second = tcp_socket(0);
+    int copy = dup(first);
+
+    must(bind(first, (struct sockaddr *)&at, len) == 0);
+    must(getsockname(first, (struct sockaddr *)&at, &len) == 0);
+    (void)close(first);
+    (void)show("a copy is left", bind(second, (struct sockaddr *)&at, len));
+    (void)close(copy);
+    (void)show("none is left", bind(second, (struct sockaddr *)&at, len));
+}
+
+/* Calls with an address on connected sockets. */
+static void addresses(void)
+{
+    struct sockaddr_in name = at_port(9);
+    struct sockaddr_in from = {0};
+    socklen_t len = sizeof(from);
+    struct iovec iov = {(char[]){'m'}, 1};
+    struct msghdr m = {
+        .msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &iov, .msg_iovlen = 1};
+    char data[8];
+    int client, server;
+
+    tcp_pair(&client, &server);
+    (void)show("sendmsg", sendmsg(client, &m, 0));
+    (void)show("recvfrom", recvfrom(server, data, 8, 0, (struct sockaddr *)&from, &len));
+    (void)printf("len %u family %d\n", len, from.sin_family);
+    (void)show("write", write(server, "ab", 2));
+    len = sizeof(from);
+    (void)show("recvfrom", recvfrom(client, data, 8, 0, (struct sockaddr *)&from, &len));
+    (void)printf("len %u family %d\n", len, from.sin_family);
+    (void)show("sendto", sendto(client, "c", 1, 0, (struct sockaddr *)&name, sizeof(name)));
+    (void)shutdown(client, SHUT_WR);
+    (void)show("recv", recv(server, data, 8, MSG_WAITALL));
+}
+
 static void queue_sizes(void)
 {
     int client, server, n = -1;
@@ -490,5 +566,8 @@ const struct differ_case loopback_cases[] = {
     {"loopback_self_connect", self_connect},
     {"loopback_inherited", inherited},
     {"loopback_queue_sizes", queue_sizes},
+    {"loopback_holders", holders},
+    {"loopback_bound_only", bound_only},
+    {"loopback_addresses", addresses},
 };
 const unsigned loopback_case_count = ARRAY_COUNT(loopback_cases);

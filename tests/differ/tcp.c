@@ -129,6 +129,26 @@ static void retry_unread(void)
     show_name("name", fd, false);
 }
 
+/* What was set on the socket is there for the next attempt. */
+static void retry_options(void)
+{
+    struct timeval limit = {.tv_usec = 50000};
+    int fd = tcp_socket(SOCK_NONBLOCK);
+    socklen_t len = sizeof(limit);
+    char byte;
+
+    (void)show("timeout", setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+    (void)show("connect", connect_port(fd, env_port("CLOSED")));
+    await_events("refused", fd, POLLERR | POLLHUP | POLLOUT);
+    show_error("refused", fd);
+    (void)show("connect", connect_port(fd, env_port("TCP")));
+    (void)fcntl(fd, F_SETFL, 0);
+    (void)show("connect", connect_port(fd, env_port("TCP")));
+    (void)show("get", getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len));
+    (void)show("limit", limit.tv_usec > 40000);
+    (void)show("read", read(fd, &byte, 1));
+}
+
 static void retry_blocking(void)
 {
     int fd = tcp_socket(0);
@@ -526,6 +546,7 @@ const struct differ_case tcp_cases[] = {
     {"tcp_retry", retry},
     {"tcp_retry_unread", retry_unread},
     {"tcp_retry_blocking", retry_blocking},
+    {"tcp_retry_options", retry_options},
     {"tcp_disconnect", disconnect},
     {"tcp_disconnect_failed", disconnect_failed},
     {"tcp_reset_by_peer", reset_by_peer},

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #include "tests/differ/differ.h"
 
@@ -579,6 +580,37 @@ static void connected_only(void)
     show_name("unspec", fd, false);
 }
 
+/* A receiver is there as long as one process has it. */
+static void holders(void)
+{
+    uint16_t port;
+    int line[2];
+    int receiver = bound_udp(&port);
+    int copy = dup(receiver);
+    int fd = udp_socket(AF_INET);
+    pid_t child;
+    char byte;
+
+    must(pipe2(line, O_CLOEXEC) == 0);
+    (void)show("connect", connect_port(fd, port));
+    (void)close(receiver);
+    child = fork();
+    if (child == 0) {
+        (void)close(line[1]);
+        exit(read(line[0], &byte, 1) == 0 ? 0 : 1); /* until the parent says so */
+    }
+    (void)close(line[0]);
+    (void)close(copy);
+    (void)show("sendto", send_to(fd, "x", 1, port));
+    (void)show("sendto", send_to(fd, "x", 1, port));
+    show_error("there", fd);
+    (void)close(line[1]);
+    must(waitpid(child, NULL, 0) == child);
+    (void)show("sendto", send_to(fd, "x", 1, port));
+    await_refusal(fd);
+    show_error("gone", fd);
+}
+
 static void datagram_flags(void)
 {
     uint16_t port;
@@ -619,5 +651,6 @@ const struct differ_case udp_cases[] = {
     {"udp_shared_ports", shared_ports},
     {"udp_connected_only", connected_only},
     {"udp_flags", datagram_flags},
+    {"udp_holders", holders},
 };
 const unsigned udp_case_count = ARRAY_COUNT(udp_cases);

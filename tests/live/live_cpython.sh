@@ -5,7 +5,7 @@
 # With loopback relayed (--loopback relay) test_socket and test_ssl pass without any exception.
 # Two workers for each side, so that the suites, which mostly wait, are through in a few minutes; what was
 # lost in that crowd is run once more by itself, and both runs count.
-# LATTICE_LONG=1 also runs the delicate ones within what Docker refuses. CPYTHON_SUITES='A B' runs only
+# LATTICE_LONG=1 also runs the delicate ones within what Docker refuses, where cpython_exceptions_boxed.txt counts, too. CPYTHON_SUITES='A B' runs only
 # these. LIVE_WITHIN=PROGRAM runs the sandbox within that wrapper (tests/support/dockerlike, say).
 # pass: user
 . "$(dirname "$0")/../support/live.sh"
@@ -106,7 +106,9 @@ judge() {
     done
 }
 exceptions=$LATTICE_SOURCE/tests/cases/cpython_exceptions.txt
+cat "$exceptions" "${exceptions%.txt}_boxed.txt" >"$live_dir/boxed_exceptions"
+[ ${#within[@]} -eq 0 ] || exceptions=$live_dir/boxed_exceptions
 judge inside "$exceptions" "${first[@]}" "${second[@]}"
 judge relayed /dev/null "${relayed[@]}"
-judge boxed "$exceptions" "${boxed[@]}"
+judge boxed "$live_dir/boxed_exceptions" "${boxed[@]}"
 live_done

@@ -101,6 +101,7 @@ START_TEST(probe_without_unix_diag)
                                       SCMP_A0(SCMP_CMP_EQ, AF_NETLINK)),
                      0);
     ck_assert_int_eq(seccomp_load(ctx), 0);
+    seccomp_release(ctx);
     after = probe_now();
     ck_assert(!after.has_unix_diag && after.has_listener);
     ck_assert_int_eq(doctor_to(tmpfile(), /*json=*/false, text, sizeof(text)), 0);

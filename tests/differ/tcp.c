@@ -336,6 +336,7 @@ static void flags(void)
 {
     int fd = connected("E");
     struct timeval shortly = {.tv_usec = 30000};
+    struct timeval patient = {.tv_sec = 20};
     char data[16] = "";
 
     (void)show("dontwait", recv(fd, data, 1, MSG_DONTWAIT));
@@ -349,6 +350,7 @@ static void flags(void)
     (void)show("wait for all", recv(fd, data, 16, MSG_WAITALL)); /* cut by the timeout */
     (void)printf("\"%s\"\n", data);
     (void)show("send", send(fd, "wxyz", 4, 0));
+    (void)show("timeout", setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patient, sizeof(patient)));
     (void)show("wait for all", recv(fd, data, 4, MSG_WAITALL));
     (void)show("recv 0", recv(fd, data, 0, MSG_DONTWAIT));
     (void)show("errqueue", recv(fd, data, 1, MSG_ERRQUEUE));

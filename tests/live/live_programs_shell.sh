@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise: ssh, rsync, iperf3, strace, gdb and tmux work in the sandbox as they do natively: as clients
+# Promise: ssh, rsync, iperf3, socat, ncat, netcat, strace and gdb work in the sandbox as they do natively: as clients
 # through the tunnel, and with their servers on the sandbox's own loopback.
 . "$(dirname "$0")/../support/live.sh"
 . "$LIVE_SUPPORT/live_programs.inc"
@@ -32,6 +32,15 @@ if programs_need iperf3 iperf3; then
     abroad "iperf3 over IPv4" '^iperf3 works' bash "$PROGRAMS_SUPPORT/iperf3.sh" $SERVER4 5201
     abroad "iperf3 over IPv6" '^iperf3 works' bash "$PROGRAMS_SUPPORT/iperf3.sh" $SERVER6 5201
     at_home "iperf3, both sides" '^iperf3 works' bash "$PROGRAMS_SUPPORT/iperf3.sh" 127.0.0.1 5202 own
+fi
+
+if programs_need socat socat ncat nc; then
+    for kind in tcp udp; do
+        live_start "socat_$kind" server 'listening on|receiving on' bash "$PROGRAMS_SUPPORT/socat_echo.sh" $kind 7001
+    done
+    abroad "socat, ncat and nc over IPv4" '^socat works' bash "$PROGRAMS_SUPPORT/socat.sh" $SERVER4 7001
+    abroad "socat, ncat and nc over IPv6" '^socat works' bash "$PROGRAMS_SUPPORT/socat.sh" "[$SERVER6]" 7001
+    at_home "socat, ncat and nc, both sides" '^socat works' bash "$PROGRAMS_SUPPORT/socat.sh" 127.0.0.1 7001 own
 fi
 
 # In docker-harsh nobody may use ptrace, natively neither.

@@ -123,6 +123,61 @@ static bool try_affinity(const struct victim *v)
            sched_setaffinity(v->pid, sizeof(set), &set) == 0;
 }
 
+/** A signal of each kind that ends, stops or disturbs, by every call that sends one. */
+static bool try_signals(const struct victim *v)
+{
+    siginfo_t info = {.si_code = SI_QUEUE, .si_signo = SIGCONT};
+    bool worked = syscall(SYS_tkill, v->pid, SIGCONT) == 0;
+
+    worked = syscall(SYS_rt_sigqueueinfo, v->pid, SIGCONT, &info) == 0 || worked;
+    worked = syscall(SYS_rt_tgsigqueueinfo, v->pid, v->pid, SIGCONT, &info) == 0 || worked;
+    worked = kill(-v->pid, SIGCONT) == 0 || worked;
+    worked = syscall(SYS_kill, (long)v->pid | 1L << 32, SIGCONT) == 0 || worked;
+    return worked;
+}
+
+/** Its share of the processor. */
+static bool try_schedule(const struct victim *v)
+{
+    struct sched_param param = {.sched_priority = 0};
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t rest[5];
+    } attr = {.size = 48};
+    bool worked = sched_setscheduler(v->pid, SCHED_OTHER, &param) == 0;
+
+    worked = sched_setparam(v->pid, &param) == 0 || worked;
+    worked = syscall(SYS_sched_setattr, v->pid, &attr, 0) == 0 || worked;
+    worked = setpriority(PRIO_PROCESS, (id_t)v->pid, 0) == 0 || worked;
+    worked = syscall(SYS_ioprio_set, 1, v->pid, 2 << 13 | 4) == 0 || worked;
+    return worked;
+}
+
+/** What it has mapped, and how it compares with us. */
+static bool try_inspect(const struct victim *v)
+{
+    long page = (long)v->at & ~4095L;
+    int node = 0, status = 0;
+    void *pages = (void *)page;
+    bool worked = syscall(SYS_kcmp, getpid(), v->pid, 0, 0, 0) >= 0;
+
+    worked = syscall(SYS_move_pages, v->pid, 1UL, &pages, NULL, &status, 0) == 0 || worked;
+    worked = syscall(SYS_migrate_pages, v->pid, 8UL, &node, &node) == 0 || worked;
+    return worked || try_read(v, "maps") || try_read(v, "auxv") || try_read(v, "stack");
+}
+
+/** Stop, go on, end. */
+static bool try_sigkill(const struct victim *v)
+{
+    bool worked = kill(v->pid, SIGSTOP) == 0;
+
+    worked = kill(v->pid, SIGCONT) == 0 || worked;
+    return kill(v->pid, SIGKILL) == 0 || worked;
+}
+
 static int attack_process(char **argv)
 {
     struct victim v = {.pid = (pid_t)strtol(argv[0], NULL, 10),
@@ -142,6 +197,10 @@ static int attack_process(char **argv)
     say("pidfd-signal", try_pidfd_signal(&v));
     say("prlimit", try_prlimit(&v));
     say("affinity", try_affinity(&v));
+    say("schedule", try_schedule(&v));
+    say("inspect", try_inspect(&v));
+    say("signals", try_signals(&v));
+    say("sigkill", try_sigkill(&v));
     return 0;
 }
 

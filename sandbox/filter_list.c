@@ -4,7 +4,8 @@
  * hundred rules. Neighbours with the same answer become one range, so the kernel, which runs the
  * program once for every call number when it is loaded, has less to do too. Shape:
  *
- *   foreign architecture → ENOSYS; number ≥ first of the right half? → right half : left half; …
+ *   foreign architecture → ENOSYS; no call at all (-1) → allowed; number ≥ first of the right half?
+ * → right half : left half; …
  *
  * x32 calls have bit 30 set: they are above every range and get ENOSYS like all that is not named.
  */
@@ -165,6 +166,9 @@ int filter_list_build(const struct filter_config *config, struct filter_program 
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, seccomp_arch_native(), 1, 0), /* an AUDIT_ARCH_… */
         BPF_STMT(BPF_RET | BPF_K, REFUSE(ENOSYS)),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, OFFSET_NUMBER),
+        /* A tracer's way to leave a call out (ptrace(2)): there is none, and the result is its. */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)-1, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct ranges ranges;
     int err = find_ranges(config, &ranges);

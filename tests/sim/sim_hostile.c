@@ -16,7 +16,7 @@
 #include "tests/support/suite.h"
 
 #define MEMORY_MAX_KIB (300u << 10) /* LWIP_MEMORY_MAX_BYTES, and the program */
-#define SYNS           6000u
+#define SYNS           12000u
 #define HOLES          6000u
 #define STALLED        100u
 #define PIECES         3000u

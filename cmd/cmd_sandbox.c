@@ -91,7 +91,7 @@ static int tell_agent(struct request *r, const struct enroll_agent *a, struct wh
 {
     const char *slash = strrchr(a->token_file, '/');
     int len = slash != NULL ? (int)(slash - a->token_file) : 0;
-    char dir[PATH_CAP];
+    char dir[sizeof(a->token_file) + 2];
 
     (void)snprintf(dir, sizeof(dir), "%s%.*s", a->token_file[0] == '/' ? "" : "./", len,
                    a->token_file);

@@ -33,7 +33,7 @@
     (LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_READ_DIR |                       \
      LANDLOCK_FS_TRUNCATE | LANDLOCK_FS_IOCTL_DEV)
 
-#define PATH_CAP  2048u /* a longer one stays closed */
+#define PATH_CAP  1536u /* a longer one stays closed */
 #define DEPTH_MAX 24u   /* of directories that are opened entry by entry */
 
 /** What is open to everybody's programs. What does not exist is left out. */

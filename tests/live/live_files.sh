@@ -22,7 +22,7 @@ plant() {
     )
     [ "$(id -u)" -ne 0 ] || chown -R "$LIVE_UID:$LIVE_UID" "$home"
 }
-state() { (cd "$home" && find . -path ./.cache -prune -o -path ./project -prune -o -path ./.local -prune -o -printf '%p %y %s\n' | sort); }
+state() { (cd "$home" && find . -path ./.cache -prune -o -path ./project -prune -o -path ./.local -prune -o -type d -printf '%p d\n' -o -printf '%p %y %s\n' | sort); }
 # lat OPTIONS… -- CMD…: a sandbox whose workspace is the project.
 lat() { live_user client env -C "$ws" "$LATTICE" sandbox start --offline --name files "$@"; }
 

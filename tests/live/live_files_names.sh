@@ -21,7 +21,7 @@ plant() {
         mkdir .idea; echo mine >.idea/a; echo mine >.envrc; git add -f .idea .envrc; git commit -qm one"
 }
 # What is believed, as it lies there.
-believed() { (cd "$1" && find .git/hooks .git/config .git/commondir .vscode .idea .mcp.json .claude .cursor .envrc -printf '%p %y %m %s\n' 2>/dev/null | sort); live_user client git -C "$1" log --oneline | wc -l; }
+believed() { (cd "$1" && find .git/hooks .git/config .git/commondir .vscode .idea .mcp.json .claude .cursor .envrc -type d -printf '%p d %m\n' -o -printf '%p %y %m %s\n' 2>/dev/null | sort); live_user client git -C "$1" log --oneline | wc -l; }
 lat() { live_user client env -C "$ws" "$LATTICE" sandbox start --offline --name names "$@"; }
 cp "$LIVE_SUPPORT/names_probe.py" "$live_dir/tmp/probe.py"
 chmod a+r "$live_dir/tmp/probe.py"
@@ -45,6 +45,12 @@ equal "none succeeds" 0 "$(grep -c ': got$' "$live_dir/out")"
 grep ': got$' "$live_dir/out" | sed 's/^/# /'
 equal "what is believed is as it was, and nothing new is left" "$before" "$(believed "$ws")"
 lacks "the start has nothing to say" 'nothing protects' "$live_dir/out"
+
+plant
+before=$(believed "$ws")
+lat --files=workspace --isolate=full -- "${probe[@]}" >"$live_dir/out" 2>&1
+equal "with --isolate=full none succeeds either" "$all 0" "$(grep -c ': ' "$live_dir/out") $(grep -c ': got$' "$live_dir/out")"
+equal "with --isolate=full all is as it was" "$before" "$(believed "$ws")"
 
 # A workspace whose own name the program could move, since it may write the directory above.
 plant "$live_dir/tmp/ws"

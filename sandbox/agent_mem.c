@@ -241,6 +241,25 @@ void agent_survey(struct agents *a, agent_seen *seen, void *self_arg)
     (void)closedir(dir);
 }
 
+bool agent_fd_carries(struct agents *a, pid_t tid, int fd)
+{
+    static const char key[] = "scm_fds: "; /* af_unix.c, unix_show_fdinfo() */
+    char path[PROC_PATH_CAP];
+    char text[512];
+    const char *at;
+    ssize_t n;
+    auto_fd info = -1;
+
+    (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", tid, fd);
+    info = openat(a->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    n = info >= 0 ? io_read(info, text, sizeof(text) - 1) : -1;
+    if (n < 0)
+        return false;
+    text[n] = '\0';
+    at = strstr(text, key);
+    return at != NULL && strtoul(at + sizeof(key) - 1, NULL, 10) > 0;
+}
+
 /* Memory */
 
 /** One transfer through /proc/TID/mem: reads when @write is NULL. */

@@ -106,6 +106,10 @@ typedef void agent_seen(void *self, uint64_t inode, pid_t tid, int fd);
  * was closed. Costs a few microseconds for each open descriptor of the user. */
 void agent_survey(struct agents *a, agent_seen *seen, void *self_arg);
 
+/** agent_fd_carries() - Is the thread's descriptor @fd an AF_UNIX socket with descriptors in its
+ * queue? No survey sees those. */
+bool agent_fd_carries(struct agents *a, pid_t tid, int fd);
+
 /** agent_is_foreign() - True when the thread is in another network namespace than the sandbox, or
  * cannot be asked: it gets no sockets. */
 bool agent_is_foreign(struct agents *a, pid_t tid);

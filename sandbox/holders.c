@@ -9,10 +9,12 @@
  */
 #include "sandbox/holders.h"
 
-#define LOOKS       2
-#define LOOK_MS_MIN 1
-#define LOOK_MS_MAX 250
-#define LOOK_SHARE  20 /* looking takes at most this part of the time */
+#define LOOKS            2
+#define LOOK_MS_MIN      1
+#define LOOK_MS_MAX      250
+#define PASSED_MS        1000 /* then it is asked again whether a message may still carry it */
+#define PASSED_WAITS_MAX 60
+#define LOOK_SHARE       20 /* looking takes at most this part of the time */
 
 void holders_note(struct vsock *v, pid_t tid, int fd)
 {
@@ -49,6 +51,35 @@ static void survey(struct session *s)
     agent_survey(&s->agents, on_seen, s);
 }
 
+struct carriers {
+    struct agents *agents;
+    bool is_any;
+};
+
+static void on_socket(void *self, uint64_t inode, pid_t tid, int fd)
+{
+    struct carriers *c = self;
+
+    (void)inode;
+    c->is_any = c->is_any || agent_fd_carries(c->agents, tid, fd);
+}
+
+/** It was sent to another process, which may not have read the message yet. Which message carries
+ * what is not to be seen, so this is believed for a minute at most. */
+static bool may_be_unread(struct session *s, struct vsock *v)
+{
+    struct carriers c = {.agents = &s->agents};
+
+    if (v->passed_until.ns == 0 || v->passed_waits == PASSED_WAITS_MAX)
+        return false;
+    agent_survey(&s->agents, on_socket, &c);
+    if (!c.is_any)
+        return false;
+    v->passed_waits++;
+    v->passed_until = mono_add_ms(mono_now(), PASSED_MS);
+    return true;
+}
+
 bool holders_have(struct session *s, struct vsock *v)
 {
     if (is_where_it_was(s, v) || is_passed_on(v))
@@ -56,7 +87,7 @@ bool holders_have(struct session *s, struct vsock *v)
     s->survey_serial++;
     for (unsigned i = 0; i < LOOKS && v->seen != s->survey_serial; i++)
         survey(s);
-    return v->seen == s->survey_serial;
+    return v->seen == s->survey_serial || may_be_unread(s, v);
 }
 
 static bool is_kept(const struct vsock *v)
@@ -106,7 +137,7 @@ static unsigned sweep(struct session *s, bool (*is_meant)(const struct vsock *v)
 
         if (v == NULL || !is_meant(v))
             continue;
-        if (v->seen == serial)
+        if (v->seen == serial || may_be_unread(s, v))
             left++;
         else
             sock_end(s, v);

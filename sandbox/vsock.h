@@ -126,6 +126,7 @@ struct vsock {
     pid_t holder_tid; /* a thread that had it, and under which number: holders.c */
     int holder_fd;
     uint32_t seen;            /* serial of the latest survey that found it */
+    uint8_t passed_waits;     /* how often that was put off */
     struct mono passed_until; /* it may be in a message until then, where no survey sees it */
     struct loop_watch watch;  /* of our_end */
     struct held *waiters;     /* calls held for this socket */

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -211,7 +212,54 @@ START_TEST(survey_finds_the_holder)
 }
 END_TEST
 
+/* Goal: a descriptor that is in a message, and in no table, is noticed until the message is read.
+ */
+START_TEST(passed_descriptors_are_noticed)
+{
+    int pair[2], line[2];
+    char byte = 0;
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+    struct agents a;
+    pid_t pid;
+
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(line) == 0);
+    pid = fork();
+    if (pid == 0) {
+        for (;;)
+            (void)pause();
+    }
+    ck_assert_int_eq(agents_init(&a, pid), 0);
+    ck_assert(!agent_fd_carries(&a, pid, pair[1])); /* control */
+    control.align = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(&control.align), &line[0], sizeof(int));
+    ck_assert_int_eq(sendmsg(pair[0], &m, 0), 1);
+    ck_assert(agent_fd_carries(&a, pid, pair[1]));
+    ck_assert(!agent_fd_carries(&a, pid, pair[0]));
+    ck_assert(!agent_fd_carries(&a, pid, line[0]));
+    ck_assert(!agent_fd_carries(&a, pid, -1));
+    ck_assert_int_eq(read(pair[1], &byte, 1), 1); /* throws the descriptor away */
+    ck_assert(!agent_fd_carries(&a, pid, pair[1]));
+    (void)kill(pid, SIGKILL);
+    must(waitpid(pid, NULL, 0) == pid);
+    agents_done(&a);
+    for (unsigned i = 0; i < 2; i++) {
+        (void)close(pair[i]);
+        (void)close(line[i]);
+    }
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(passed_descriptors_are_noticed),
     SUITE_TEST(survey_finds_the_holder),
     SUITE_TEST(process_of_another_network_namespace_is_foreign),
     SUITE_ROWS(socket_of_a_foreign_caller_is_refused, ARRAY_COUNT(rows)),

@@ -2,7 +2,7 @@
 /*
  * UDP sockets: a pair of SOCK_SEQPACKET ends. What the agent sends natively arrives at our end;
  * what comes from the network, from DNS or from another socket of the sandbox is put into it, with
- * a note of who sent it. The calls that carry addresses are in sys_msg.c.
+ * a note of who sent it. The calls that carry addresses are in sys_send.c and sys_receive.c.
  */
 #ifndef SANDBOX_SYS_UDP_H
 #define SANDBOX_SYS_UDP_H

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The receive calls that can carry an address: recvfrom, recvmsg, recvmmsg. On TCP the kernel's own
+ * message semantics fit, so those are continued where no address could leak; on UDP, ping and
+ * netlink sockets they are done here, through a duplicate of the agent's end. The notes say who
+ * sent what is queued there.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "sandbox/ancillary.h"
+#include "sandbox/dispatch.h"
+#include "sandbox/inet.h"
+#include "sandbox/message.h"
+#include "sandbox/udp_errors.h"
+
+#define PAYLOAD_PIECES 8u /* of a received datagram, that are written together with its name */
+static_assert(PAYLOAD_PIECES + 4 <= AGENT_PIECES_MAX, "name and three header fields");
+
+static int64_t receive_unix(struct session *s, const struct trap *t, const struct message *m)
+{
+    struct unix_message in = message_for_unix(t, m);
+
+    in.is_one_of_many = t->call.nr == SYS_recvmmsg;
+    return unix_receive(s, t, &in);
+}
+
+static int64_t receive_unix_mmsg(struct session *s, const struct trap *t, unsigned count)
+{
+    int flags = (int)t->call.arg[3] & ~MSG_WAITFORONE;
+    unsigned done = 0;
+    int64_t n = 0;
+
+    while (done < count && n >= 0) {
+        uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
+        struct message m;
+        uint32_t len;
+
+        n = message_read(s, t, at, done == 0 ? flags : flags | MSG_DONTWAIT, &m);
+        if (n == 0)
+            n = receive_unix(s, t, &m);
+        message_done(&m);
+        if (n == CALL_CONTINUE || n == CALL_HELD)
+            return done > 0 ? (int64_t)done : n;
+        if (n < 0)
+            break;
+        len = (uint32_t)n;
+        done++;
+        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+    }
+    return done > 0 ? (int64_t)done : n;
+}
+
+/** recvfrom() with an address on a TCP socket: the address is left empty, which the kernel, for an
+ * AF_UNIX object, would not do. */
+static int64_t receive_stream(struct session *s, struct trap *t, const struct message *m)
+{
+    size_t len = m->total < SESSION_SCRATCH ? m->total : SESSION_SCRATCH;
+    uint32_t none = 0;
+    ssize_t n;
+    int err;
+
+    if (t->fd < 0)
+        return CALL_CONTINUE; /* no duplicate: the name of our end is all that can be learnt */
+    if (t->sock->state != VSOCK_CONNECTED && t->sock->state != VSOCK_OVER)
+        return -ENOTCONN;
+    n = recv(t->fd, s->scratch, len, (m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC)) | MSG_DONTWAIT);
+    if (n < 0) {
+        if (errno != EAGAIN || trap_is_nonblock(s, t) || (m->flags & MSG_DONTWAIT) != 0)
+            return -errno;
+        return trap_hold_fd(s, t, HELD_INPUT, SO_RCVTIMEO, EPOLLIN | EPOLLRDHUP);
+    }
+    err = trap_write(s, t, (uint64_t)(uintptr_t)m->iov[0].iov_base, s->scratch, (size_t)n);
+    if (err == 0)
+        err = trap_write(s, t, t->call.arg[5], &none, sizeof(none));
+    return err < 0 ? err : n;
+}
+
+/** Take the next datagram into the scratch buffer. Returns its length or the call's result. */
+static int64_t take_datagram(struct session *s, struct trap *t, int flags, struct vsock_note *ret)
+{
+    struct vsock *v = t->sock;
+    const struct vsock_note *note = NULL;
+    int queued = 0;
+    ssize_t n;
+
+    if (t->fd < 0)
+        return -EINVAL;
+    if ((flags & MSG_ERRQUEUE) != 0)
+        return udp_error_next(s, v, t->fd, s->scratch, ret);
+    n = udp_error_take(s, v, t->fd); /* goes before data */
+    if (n < 0)
+        return n;
+    if (ioctl(t->fd, SIOCINQ, &queued) == 0)
+        vsock_note_sync(s->sockets, v, (uint64_t)queued);
+    n = recv(t->fd, s->scratch, SESSION_SCRATCH, MSG_DONTWAIT | (flags & MSG_PEEK));
+    while (n >= 0 && (note = vsock_note_first(s->sockets, v)) != NULL && note->len != (size_t)n)
+        vsock_note_pop(s->sockets, v); /* of one that was received natively */
+    if (n == 0 && note != NULL && note->is_alarm) {
+        if ((flags & MSG_PEEK) != 0)
+            (void)recv(t->fd, s->scratch, SESSION_SCRATCH, MSG_DONTWAIT);
+        vsock_note_pop(s->sockets, v);
+        udp_errors_rearm(s, v);
+        return v->errors == NULL ? take_datagram(s, t, flags, ret) : -EAGAIN;
+    }
+    if (n < 0 && errno == EAGAIN) {
+        if (trap_is_nonblock(s, t) || (flags & MSG_DONTWAIT) != 0)
+            return -EAGAIN;
+        return trap_hold(s, t, HELD_INPUT, SO_RCVTIMEO);
+    }
+    if (n < 0)
+        return -errno;
+    note = vsock_note_first(s->sockets, v);
+    *ret = note != NULL ? *note : (struct vsock_note){.from = v->remote};
+    if ((flags & MSG_PEEK) == 0)
+        vsock_note_pop(s->sockets, v);
+    return n;
+}
+
+/** What an answer writes into the agent, to be written in one go. */
+struct reply {
+    struct agent_piece pieces[AGENT_PIECES_MAX];
+    unsigned count;
+};
+
+static void reply_put(struct reply *r, uint64_t to, const void *data, size_t len)
+{
+    must(r->count < ARRAY_COUNT(r->pieces));
+    r->pieces[r->count++] = (struct agent_piece){.to = {to}, .data = data, .len = len};
+}
+
+/** The bytes of a datagram. Those of many pieces are written here and now. */
+static int reply_payload(struct session *s, const struct trap *t, const struct message *m,
+                         size_t len, struct reply *r)
+{
+    size_t done = 0;
+
+    if (m->iov_count > PAYLOAD_PIECES)
+        return notify_is_valid(&s->notify, t->call.id)
+                   ? agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len)
+                   : -ESRCH;
+    for (unsigned i = 0; i < m->iov_count && done < len; i++) {
+        size_t part = m->iov[i].iov_len < len - done ? m->iov[i].iov_len : len - done;
+
+        reply_put(r, (uint64_t)(uintptr_t)m->iov[i].iov_base, s->scratch + done, part);
+        done += part;
+    }
+    return 0;
+}
+
+static unsigned source_name(const struct vsock *v, const struct vsock_note *note,
+                            struct sockaddr_storage *ret)
+{
+    struct sockaddr_nl *nl = (struct sockaddr_nl *)ret;
+
+    if (v->kind != VSOCK_NETLINK)
+        return inet_write(&note->from, v->is_v6, ret);
+    *nl = (struct sockaddr_nl){.nl_family = AF_NETLINK};
+    return sizeof(*nl);
+}
+
+/** Room for the source's name: of recvfrom() it is where the sixth argument points. */
+static int source_room(struct session *s, const struct trap *t, const struct message *m,
+                       uint32_t *ret)
+{
+    int32_t room;
+    int err;
+
+    *ret = m->name_len;
+    if (m->header != 0 || m->name == 0)
+        return 0;
+    err = agent_read(&s->agents, t->call.tid, (struct agent_ptr){t->call.arg[5]}, &room,
+                     sizeof(room)); /* valid or not is asked before anything is written */
+    if (err == 0 && room < 0)
+        err = -EINVAL;
+    *ret = err == 0 ? (uint32_t)room : 0;
+    return err;
+}
+
+static int64_t receive_packet(struct session *s, struct trap *t, const struct message *m)
+{
+    struct reply r = {.count = 0};
+    struct sockaddr_storage name;
+    struct vsock_note note;
+    int64_t n = take_datagram(s, t, m->flags, &note);
+    int out_flags = 0;
+    size_t control_len = 0;
+    uint32_t room = 0;
+    unsigned name_len;
+    size_t len;
+    int err;
+
+    if (n < 0)
+        return n;
+    len = (size_t)n < m->total ? (size_t)n : m->total;
+    if (len < (size_t)n)
+        out_flags |= MSG_TRUNC;
+    err = reply_payload(s, t, m, len, &r);
+    if (err == 0)
+        err = source_room(s, t, m, &room);
+    if (note.error != 0)
+        out_flags |= MSG_ERRQUEUE;
+    if (err == 0 && vsock_is_dgram(t->sock) && m->control != 0)
+        err = ancillary_write(s, t, m->control, m->control_len, &note, &control_len, &out_flags);
+    if (err < 0)
+        return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
+    name_len = m->name != 0 ? source_name(t->sock, &note, &name) : 0;
+    reply_put(&r, m->name, &name, name_len < room ? name_len : room);
+    if (m->header != 0) {
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_namelen), &name_len,
+                  sizeof(name_len));
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_flags), &out_flags,
+                  sizeof(out_flags));
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_controllen), &control_len,
+                  sizeof(control_len));
+    } else if (m->name != 0) {
+        reply_put(&r, t->call.arg[5], &name_len, sizeof(name_len));
+    }
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    err = agent_write_pieces(&s->agents, t->call.tid, r.pieces, r.count);
+    if (err < 0)
+        return err;
+    /* ping_recvmsg() has no MSG_TRUNC */
+    return (m->flags & MSG_TRUNC) != 0 && t->sock->kind != VSOCK_PING ? n : (int64_t)len;
+}
+
+int64_t sys_recvfrom(struct session *s, struct trap *t)
+{
+    struct message m;
+
+    if (t->sock == NULL)
+        return CALL_CONTINUE;
+    message_of_call(t, &m);
+    return t->sock->kind == VSOCK_TCP ? receive_stream(s, t, &m) : receive_packet(s, t, &m);
+}
+
+/** The kernel would fill in the name of our end. TCP says that there is none: say it for the
+ * kernel, by taking the pointer away before it looks. The flag MSG_ERRQUEUE finds an empty queue.
+ */
+static int64_t receive_stream_msg(struct session *s, struct trap *t)
+{
+    static const uint64_t null_pointer = 0;
+    static const uint32_t zero = 0;
+    uint64_t header = t->call.arg[1];
+    uint64_t name;
+    int err;
+
+    if (((int)t->call.arg[2] & MSG_ERRQUEUE) != 0)
+        return -EAGAIN;
+    if (t->sock->state == VSOCK_OPEN || t->sock->state == VSOCK_LISTENING)
+        return -ENOTCONN;
+    if (t->fd >= 0) {
+        struct message m;
+        int64_t n = message_read(s, t, header, (int)t->call.arg[2], &m);
+
+        if (n == 0)
+            n = receive_unix(s, t, &m);
+        message_done(&m);
+        return n;
+    }
+    err = trap_read(s, t, header + offsetof(struct msghdr, msg_name), &name, sizeof(name));
+    if (err < 0)
+        return err;
+    if (name != 0) {
+        err = trap_write(s, t, header + offsetof(struct msghdr, msg_name), &null_pointer,
+                         sizeof(null_pointer));
+        if (err == 0)
+            err = trap_write(s, t, header + offsetof(struct msghdr, msg_namelen), &zero,
+                             sizeof(zero));
+    }
+    return err < 0 ? err : CALL_CONTINUE; /* nothing was judged: the peer is fixed */
+}
+
+int64_t sys_recvmsg(struct session *s, struct trap *t)
+{
+    struct message m;
+    int64_t n;
+
+    if (t->sock != NULL && t->sock->kind == VSOCK_TCP)
+        return receive_stream_msg(s, t);
+    n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
+    if (n == 0)
+        n = t->sock == NULL ? receive_unix(s, t, &m) : receive_packet(s, t, &m);
+    message_done(&m);
+    return n;
+}
+
+int64_t sys_recvmmsg(struct session *s, struct trap *t)
+{
+    unsigned count =
+        (unsigned)t->call.arg[2] < MESSAGES_MAX ? (unsigned)t->call.arg[2] : MESSAGES_MAX;
+    int flags = (int)t->call.arg[3] & ~MSG_WAITFORONE;
+    struct message m;
+    unsigned done = 0;
+    int64_t n = 0;
+
+    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
+        return receive_unix_mmsg(s, t, count);
+    for (; done < count; done++) {
+        uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
+        uint32_t len;
+
+        n = message_read(s, t, at, done == 0 ? flags : flags | MSG_DONTWAIT, &m);
+        if (n == 0)
+            n = receive_packet(s, t, &m);
+        message_done(&m);
+        if (n < 0)
+            break;
+        len = (uint32_t)n;
+        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+        if (n < 0)
+            break;
+    }
+    return done > 0 ? (int64_t)done : n;
+}

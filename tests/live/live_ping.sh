@@ -120,6 +120,37 @@ pings 1 "a hop limit of one" --allow 'icmp://*' -- -c 1 -t 1 $SERVER6
 contains "… ends at the gateway" "From fd99::1 icmp_seq=1 Time exceeded: Hop limit" "$live_dir/out"
 pings 0 "a time to live of two arrives" --allow 'icmp://*' -- -c 1 -t 2 $SERVER4
 
+# --- limits: a socket remembers eight destinations, all sockets together 4096
+rm -f "$live_dir/sandbox.jsonl"
+sandbox --allow 'icmp://203.0.113.0/24' -- /usr/bin/python3 -c '
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+for i in range(20):
+    sock.sendto(b"\x08" + bytes(7), ("203.0.113.%d" % (i + 1), 0))'
+equal "a socket with twenty destinations: a record for each" 20 \
+    "$(grep -c '"kind":"flow".*"protocol":"icmp".*"echo: 1 requests, 0 replies"' "$live_dir/sandbox.jsonl")"
+live_user client "$LATTICE" sandbox start --offline --audit-log "$live_dir/tmp/records" -- /usr/bin/python3 -c '
+import collections, errno, socket
+seen, socks = collections.Counter(), []
+for n in range(513):
+    socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP))
+    for i in range(8):
+        try:
+            socks[-1].sendto(b"\x08" + bytes(7), ("203.0.113.%d" % (i + 1), 0))
+        except OSError as e:
+            seen[errno.errorcode[e.errno]] += 1
+print(dict(seen))
+socks.pop(0).close()
+last = errno.ENOBUFS
+while last == errno.ENOBUFS: # until the supervisor has heard of the close
+    try:
+        socks[-1].sendto(b"\x08" + bytes(7), ("203.0.113.1", 0))
+    except OSError as e:
+        last = e.errno
+print(errno.errorcode[last])' >"$live_dir/out" 2>"$live_dir/err"
+equal "more destinations than the sandbox remembers: ENOBUFS, until a socket ends" "{'EACCES': 4096, 'ENOBUFS': 8} EACCES" \
+    "$(tr '\n' ' ' <"$live_dir/out" | sed 's/ $//')"
+
 # --- the sandbox itself answers, and nothing leaves
 before=$(echoes)
 for self in 127.0.0.1 127.9.9.9 ::1 10.99.0.2 fd99::2; do

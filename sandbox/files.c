@@ -464,18 +464,22 @@ static void choose_masks(struct builder *b)
     }
 }
 
-/** The directory that holds the workspace may be open for writing (/tmp). */
+/** A directory on the way to the workspace may be open for writing (/tmp), and then all below. */
 static int find_pin(struct builder *b)
 {
-    char *slash = strrchr(b->workspace, '/');
+    struct files_plan *p = b->plan;
+    size_t end;
 
-    b->plan->workspace = strdup(b->workspace);
-    if (b->plan->workspace == NULL)
+    p->workspace = strdup(b->workspace);
+    if (p->workspace == NULL)
         return why_set(b->why, -ENOMEM, "out of memory");
-    if (slash != b->workspace) {
-        *slash = '\0';
-        b->plan->pins_workspace = files_plan_allows(b->plan, b->workspace, LANDLOCK_FS_MAKE_DIR);
-        *slash = '/';
+    p->pinned_from = strlen(p->workspace);
+    for (end = p->pinned_from; end > 0; end--) {
+        if (b->workspace[end - 1] != '/')
+            continue;
+        b->workspace[end - 1] = '\0';
+        if (files_plan_allows(p, end > 1 ? b->workspace : "/", LANDLOCK_FS_MAKE_DIR))
+            p->pinned_from = end;
     }
     return 0;
 }

@@ -24,9 +24,11 @@ struct files_plan {
     unsigned cap;
     char *env[FILES_ENV_MAX + 1]; /* owned; NAME=VALUE for the agent, ends with NULL */
     unsigned env_count;
-    char *workspace;     /* owned; real */
-    bool pins_workspace; /* its own name could be moved: that is to be kept from, too */
-    uint32_t masked;     /* names in it that are to be read-only where that can be had: masks.h */
+    char *workspace; /* owned; real */
+    /* Its name from this byte on could be moved, for the directory above is open for writing: that
+     * is to be kept from, too. The whole length: nothing of it. */
+    size_t pinned_from;
+    uint32_t masked; /* names in it that are to be read-only where that can be had: masks.h */
 };
 
 /**

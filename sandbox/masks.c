@@ -30,6 +30,7 @@
 #include "base/own.h"
 #include "sandbox/files.h"
 
+#define PATH_CAP   4096
 #define PLACE_MODE 0555
 #define STOP_MS    2000 /* a few calls to rmdir(2) */
 
@@ -155,12 +156,25 @@ static int mask(int dir, unsigned i, struct why *why)
                    : 0;
 }
 
+/** Pin the directories on the way whose names could be moved, the upper ones first. */
 static int enter_workspace(const struct files_plan *plan)
 {
-    auto_fd pinned = plan->pins_workspace ? pin(AT_FDCWD, plan->workspace) : -1;
+    char path[PATH_CAP];
+    size_t len = strlen(plan->workspace);
 
-    if (plan->pins_workspace && pinned < 0)
-        return pinned;
+    if (len >= sizeof(path))
+        return -ENAMETOOLONG;
+    for (size_t end = plan->pinned_from; end < len; end++) {
+        auto_fd fd = -1;
+
+        if (end + 1 < len && plan->workspace[end + 1] != '/')
+            continue;
+        memcpy(path, plan->workspace, end + 1);
+        path[end + 1] = '\0';
+        fd = pin(AT_FDCWD, path);
+        if (fd < 0)
+            return fd;
+    }
     return chdir(plan->workspace) < 0 ? -errno : open_path(AT_FDCWD, ".");
 }
 

@@ -54,4 +54,6 @@ for n in NAMES:
 attempt("move away", ".git", lambda: os.rename(".git", "moved-git"))
 attempt("link instead of", ".git", lambda: (os.rename(directory("other-git"), ".git")))
 here = os.getcwd()
+above = os.path.dirname(here)
+attempt("move away", "the directory above", lambda: (os.rename(above, above + "-moved"), os.makedirs(here)))
 attempt("move away", "the workspace", lambda: (os.rename(here, here + "-moved"), os.mkdir(here)))

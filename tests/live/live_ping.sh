@@ -163,7 +163,7 @@ box=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}/dockerlike
 if [ -x "$box" ]; then
     install -m 755 "$box" "$live_dir/dockerlike"
     for harsh in "" --harsh; do
-        # shellcheck disable=SC2086 # an option or none
+        # shellcheck disable=SC2206 # an option or none
         LIVE_OUTER=("$live_dir/dockerlike" $harsh --)
         pings 0 "with Docker's profile${harsh:+ and process_vm_* refused}: through the tunnel" --allow "icmp://$SERVER4" -- -c 2 $SERVER4
         pings 1 "… and without a rule not" -- "${soon[@]}" $SERVER4

@@ -86,7 +86,7 @@ wait "$pid_one"
 live_user client sh -c "echo >$ws/two"
 wait "$pid_two"
 contains "when the first has ended, the second is still kept out" '^kept' "$live_dir/two"
-equal "when both have, nothing is left" "" "$(find "$ws" -maxdepth 1 -name '.m*' -o -maxdepth 1 -name '.cl*')"
+equal "when both have, nothing is left" "" "$(find "$ws" -maxdepth 1 -name '.[mc][cl]*')"
 
 # A supervisor that is killed cannot clear away; its janitor does. The end of the pipe says when.
 live_user client sh -c "rm -f $ws/one; mkfifo $ws/one"
@@ -98,7 +98,7 @@ supervisor=$(live_user client "$LATTICE" sandbox inspect names | sed -n 's/^supe
 kill -KILL "$supervisor"
 wait "$pid" 2>/dev/null
 timeout "$LIVE_WAIT_S" flock "$ws" true # the janitor holds its lock until it is done
-equal "after kill -9 nothing is left either" "" "$(find "$ws" -maxdepth 1 -name '.m*' -o -maxdepth 1 -name '.cl*')"
+equal "after kill -9 nothing is left either" "" "$(find "$ws" -maxdepth 1 -name '.[mc][cl]*')"
 
 live_user client ln -s /tmp "$ws/.claude"
 lat --files=workspace -- true >"$live_dir/out" 2>&1

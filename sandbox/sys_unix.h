@@ -52,7 +52,8 @@ struct unix_message {
 /** unix_send() - sendmsg(2). CALL_CONTINUE only without a name and where no duplicate is to be had.
  */
 int64_t unix_send(struct session *s, const struct trap *t, const struct unix_message *m);
-/** unix_receive() - recvmsg(2). Answers itself (CALL_DONE) what came. CALL_CONTINUE only where no duplicate is to be had. */
+/** unix_receive() - recvmsg(2). Answers itself (CALL_DONE) what came. CALL_CONTINUE only where no
+ * duplicate is to be had. */
 int64_t unix_receive(struct session *s, const struct trap *t, const struct unix_message *m);
 
 #endif

@@ -22,8 +22,7 @@ field() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
 equal "control: this shell has no filter" 0 "$(field $$ Seccomp)"
 # The auditor: the keeper is the supervisor's child, and the writer, which reads records, is the keeper's.
 child() { # PARENT NAME
-    awk -v parent="$1" -v name="$2" '$1 == "Name:" { n = $2 } $1 == "Pid:" { p = $2 }
-        $1 == "PPid:" && $2 == parent && n == name { print p; exit }' /proc/[0-9]*/status 2>/dev/null
+    ps -eo pid=,ppid=,comm= | awk -v parent="$1" -v name="$2" '$2 == parent && $3 == name { print $1; exit }'
 }
 keeper=$(child "$supervisor" lattice-audit)
 # shellcheck disable=SC2034 # named by ${!who}

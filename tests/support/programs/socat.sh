@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# socat.sh HOST PORT [own]: socat, ncat and netcat against an echo on PORT (TCP and UDP), by each of them a
+# socat.sh HOST PORT [own [SECONDS]]: socat, ncat and netcat against an echo on PORT (TCP and UDP), by each of them a
 # megabyte, by socat and netcat a datagram. With "own" the servers are started here first: socat's, and an ncat that listens on PORT + 1.
+# SECONDS: how long a datagram's answer is waited for.
 here=$(dirname "$0")
 . "$here/lib.sh"
 # bare HOST: without the brackets that socat wants around IPv6
-bare=${1#[} bare=${bare%]} port=$2 own=${3:-}
+bare=${1#[} bare=${bare%]} port=$2 own=${3:-} wait_s=${4:-1}
 if [ -n "$own" ]; then
     start tcp 'listening on' bash "$here/socat_echo.sh" tcp "$port"
     start udp 'receiving on|listening on|starting' bash "$here/socat_echo.sh" udp "$port"
@@ -22,8 +23,8 @@ ncat "$bare" "$port" <sent >ncat.back
 back ncat
 nc -N "$bare" "$port" <sent >nc.back
 back nc
-[ "$(printf datagram | socat -t 0.5 - "UDP:$1:$port")" = datagram ]
-[ "$(printf datagram | nc -u -w 1 "$bare" "$port")" = datagram ]
+[ "$(printf datagram | socat -t "$wait_s" - "UDP:$1:$port")" = datagram ]
+[ "$(printf datagram | nc -u -w "$wait_s" "$bare" "$port")" = datagram ]
 if [ -n "$own" ]; then
     nc -N "$bare" $((port + 1)) <sent
     wait "${started[ncat]}"

@@ -86,11 +86,12 @@ static void pair_close(struct flow *f, bool reset)
     if (peer == NULL || peer == f)
         return;
     peer->pair.peer = NULL;
-    peer->pair.is_over = true;
-    if (reset)
+    if (reset) { /* no end of stream: its near end would read that first */
         flow_far_failed(peer, -ECONNRESET);
-    else
-        flow_queue(peer);
+        return;
+    }
+    peer->pair.is_over = true;
+    flow_queue(peer);
 }
 
 static const struct carrier pair_carrier = {

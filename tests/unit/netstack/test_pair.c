@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two flows that are each other's far end: bytes, ends of stream and resets pass, nothing leaks. */
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -157,6 +160,41 @@ START_TEST(close_with_unread_data_is_a_reset)
 }
 END_TEST
 
+static void *read_once(void *agent_end)
+{
+    char byte;
+    ssize_t got = read(*(int *)agent_end, &byte, 1);
+
+    return (void *)(intptr_t)(got < 0 ? -errno : got);
+}
+
+/* SO_LINGER {1, 0}: one that waits in read() is told of the reset, and of nothing before it. */
+START_TEST(a_reader_that_waits_hears_the_reset_only)
+{
+    enum { ROUNDS = 100 };
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct world w;
+        pthread_t reader;
+        void *heard = NULL;
+        int flags;
+
+        setup(&w);
+        turns(&w, 2);
+        flags = fcntl(w.agent[1], F_GETFL);
+        ck_assert_int_eq(fcntl(w.agent[1], F_SETFL, flags & ~O_NONBLOCK), 0);
+        ck_assert_int_eq(pthread_create(&reader, NULL, read_once, &w.agent[1]), 0);
+        flow_reset_on_close(w.flow[0], true);
+        (void)close(w.agent[0]);
+        w.agent[0] = -1;
+        turns(&w, 4);
+        ck_assert_int_eq(pthread_join(reader, &heard), 0);
+        ck_assert_int_eq((int)(intptr_t)heard, -ECONNRESET);
+        teardown(&w);
+    }
+}
+END_TEST
+
 /* Both have sent more than fits, nobody reads, one goes away: the other is not left waiting. */
 START_TEST(reset_reaches_one_that_is_blocked_in_writing)
 {
@@ -274,6 +312,7 @@ END_TEST
 
 static const struct suite_test tests[] = {
     SUITE_TEST(a_flow_may_be_its_own_far_end),
+    SUITE_TEST(a_reader_that_waits_hears_the_reset_only),
     SUITE_TEST(bytes_handed_over_keep_their_place),
     SUITE_TEST(bytes_handed_over_wait_for_room),
     SUITE_TEST(bytes_pass_both_ways_and_back_pressure_holds),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Promise: a supervisor that does not answer lets nothing through (A8); stopped and continued callers
+# Promise: a supervisor that does not answer lets nothing through (A8), nor does one that is killed (A10); stopped and continued callers
 # lose nothing (A9); absurd lengths cost no memory (A12); a flood in one sandbox leaves its neighbour
 # working (A13); setuid programs gain nothing (A14); programs in quick succession all run (A15);
 # io_uring does not exist (B1). Each with its control.
@@ -118,6 +118,60 @@ else
     rmdir "$freezer" 2>/dev/null
     live_skip "cgroup freezer" "no cgroup can be made here"
 fi
+
+# A10: a daemon that knocks for ever, when what started it is killed by force.
+cat >"$d/knock.py" <<'EOF'
+import os, signal, socket, sys
+if os.fork():
+    signal.pause()
+os.setsid()
+if os.fork():
+    os._exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while not os.path.exists(sys.argv[3]):
+    try:
+        c = socket.create_connection(("192.0.2.1", int(sys.argv[2])))
+        c.sendall(sys.argv[1].encode())
+        c.recv(9)
+    except OSError:
+        pass
+EOF
+mkfifo "$d/alive"
+chmod 666 "$d/alive"
+lost() { # WORD WRAPPER…: started, heard, and killed; descriptor 8 ends when nobody holds its other end
+    local word=$1 pid
+    shift
+    "${LIVE_USER[@]}" "$@" /usr/bin/python3 "$d/knock.py" "$word" "$allowed" "$d/stop" >"$d/alive" 2>/dev/null &
+    pid=$!
+    exec 8<"$d/alive"
+    live_wait_line "$live_dir/canary.log" "^allowed $word\$" "$live_pid_canary"
+    kill -KILL "$pid"
+    wait "$pid" 2>/dev/null
+}
+knocks() { grep -c "^allowed $1\$" "$live_dir/canary.log"; }
+lost native
+fence fence3
+before=$(knocks native)
+fence fence4
+fence fence5
+[ "$(knocks native)" -gt "$before" ] && ok "control: natively a daemon goes on knocking" || not_ok "natively the daemon stopped"
+touch "$d/stop"
+timeout 20 cat <&8
+rm "$d/stop"
+rounds=5 survived=0 heard=0
+[ -z "${LATTICE_LONG:-}" ] || rounds=100
+for i in $(seq $rounds); do
+    lost "lost$i" "$LATTICE" sandbox start --direct --allow "192.0.2.1:$allowed" --audit-log "$d/records-lost" --
+    timeout 20 cat <&8 || survived=$((survived + 1))
+    fence "a$i"
+    before=$(knocks "lost$i")
+    fence "b$i"
+    heard=$((heard + $(knocks "lost$i") - before))
+done
+equal "of $rounds supervisors killed by force no agent survives, and nothing more arrives" "0 0" "$survived $heard"
+timeout 20 bash -c 'until [ "$(grep -c "supervisor lost" "$0")" -ge "$1" ]; do :; done' "$d/records-lost" $rounds
+equal "each has a record that says so" $rounds "$(grep -c 'supervisor lost' "$d/records-lost")"
+exec 8<&-
 
 # A12
 cat >"$d/absurd.py" <<'EOF'

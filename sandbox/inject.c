@@ -127,23 +127,55 @@ static bool is_own_peer(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid();
 }
 
+/** A connection that was not accepted in its turn must not be taken for the next one's. */
+static int forget_stale(struct rendezvous *r)
+{
+    int end;
+
+    while ((end = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+        (void)close(end);
+    if (errno != EAGAIN)
+        return -errno;
+    r->has_stale = false;
+    return 0;
+}
+
+/** Is there a descriptor for the end that will be accepted? Asked before there is no way back. */
+static int ask_for_room(const struct rendezvous *r)
+{
+    int spare = fcntl(r->listener, F_DUPFD_CLOEXEC, 0);
+
+    if (spare < 0)
+        return -errno;
+    (void)close(spare);
+    return 0;
+}
+
 int rendezvous_join(struct rendezvous *r, int agent_end)
 {
     int buffer = SEND_BUFFER;
+    int err = ask_for_room(r);
 
+    if (err == 0 && r->has_stale)
+        err = forget_stale(r);
+    if (err < 0)
+        return err;
     if (connect(agent_end, (const struct sockaddr *)&r->addr, r->addr_len) < 0)
         return -errno;
     (void)setsockopt(agent_end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)); /* else smaller */
     for (unsigned i = 0; i <= FOREIGN_PEERS_MAX; i++) {
         auto_fd end = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (end < 0)
+        if (end < 0) {
+            r->has_stale = true;
             return -errno;
+        }
         if (!is_own_peer(end))
             continue;
         (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
         return take_fd(&end);
     }
+    r->has_stale = true;
     return -EBUSY;
 }
 

@@ -20,6 +20,7 @@
 
 struct rendezvous {
     int listener;            /* owned */
+    bool has_stale;          /* a connection was left behind in its queue */
     int path_fd;             /* O_PATH of the unlinked socket file, or -1: abstract name */
     struct sockaddr_un addr; /* what connect(2) is given */
     socklen_t addr_len;
@@ -31,7 +32,8 @@ struct rendezvous {
 int rendezvous_init(struct rendezvous *r) MUST_USE;
 void rendezvous_done(struct rendezvous *r);
 /** rendezvous_join() - Connect @agent_end, an unconnected AF_UNIX stream of the agent duplicated
- * into us, and return our non-blocking end. Errors: -errno; -EISCONN it was connected already. */
+ * into us, and return our non-blocking end. Errors: -EMFILE, before anything was done;
+ * -EISCONN it was connected already; others of -errno. */
 int rendezvous_join(struct rendezvous *r, int agent_end) MUST_USE;
 
 /** inject_stream() - An unconnected stream for the agent. Returns the descriptor or -errno. */

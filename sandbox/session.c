@@ -263,6 +263,14 @@ static void sweep(struct session *s)
         s->sweep_at = 256;
 }
 
+bool sock_make_room(struct session *s)
+{
+    if (s->agents.can_get_fd)
+        return false; /* the kernel has told us of each */
+    sweep(s);
+    return true;
+}
+
 bool sock_is_open(struct session *s, struct vsock *v)
 {
     bool is_open = v->is_busy || may_be_open(s, v);

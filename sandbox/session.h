@@ -157,6 +157,9 @@ void sock_close_end(struct session *s, struct vsock *v);
 void sock_let_go(struct vsock *v);
 /** sock_end() - The agent has no descriptor of the socket any more: release everything. */
 void sock_end(struct session *s, struct vsock *v);
+/** sock_make_room() - We are out of descriptors: close those of sockets that nobody has any more.
+ * Returns false where we keep none of such. */
+bool sock_make_room(struct session *s);
 /** sock_is_open() - Does a process of the agent still have the socket? When not, it is ended. */
 bool sock_is_open(struct session *s, struct vsock *v);
 /** sock_claim() - Take the local name @at for @v; dead owners are cleared away first.

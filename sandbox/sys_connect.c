@@ -150,6 +150,8 @@ int tcp_join(struct session *s, struct trap *t)
     if (t->fd < 0)
         return -ENOTCONN;
     end = rendezvous_join(&s->rendezvous, t->fd);
+    if (end == -EMFILE && sock_make_room(s))
+        end = rendezvous_join(&s->rendezvous, t->fd);
     if (end < 0)
         return end;
     v->our_end = end;

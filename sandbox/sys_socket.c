@@ -27,6 +27,8 @@ static int64_t make_tcp(struct session *s, struct trap *t, const struct wanted *
     struct vsock *v;
     int err;
 
+    if (end == -EMFILE && sock_make_room(s))
+        end = inject_stream(w->is_nonblock);
     if (end < 0)
         return end;
     err = sock_new(s, VSOCK_TCP, end, &v);
@@ -47,6 +49,8 @@ static int64_t make_packets(struct session *s, struct trap *t, const struct want
     struct vsock *v;
     int err = inject_packets(w->is_nonblock, &agent_end, &our_end);
 
+    if (err == -EMFILE && sock_make_room(s))
+        err = inject_packets(w->is_nonblock, &agent_end, &our_end);
     if (err < 0)
         return err;
     err = sock_new(s, kind, agent_end, &v);

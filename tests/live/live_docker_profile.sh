@@ -32,6 +32,17 @@ equal "in the harsh box process_vm_readv is refused (EPERM)" 1 $?
 
 LIVE_OUTER=("$box" --)
 clients_all
+check "1000 sockets and connections one after the other, with 128 descriptors for all that is kept" \
+    live_user client prlimit --nofile=128:128 "$box" -- "$LATTICE" sandbox start --offline --audit-log "$live_dir/tmp/few" -- \
+    /usr/bin/python3 -c '
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+for i in range(1000):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if i % 2 else socket.SOCK_STREAM) as s:
+        s.bind(("127.0.0.1", 0))
+    with socket.create_connection(listener.getsockname()) as c, listener.accept()[0] as a:
+        c.send(b"%04d" % i)
+        assert a.recv(4) == b"%04d" % i'
 LIVE_OUTER=("$box" --harsh --)
 sandboxed "curl http, harsh box" curl -sS "http://www.example.test:$http_port/small"
 sandboxed "python asyncio https, harsh box" /usr/bin/python3 "$LIVE_SUPPORT/client.py" asyncio "https://www.example.test:$https_port/small" "$live_dir/ca/ca.pem"

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/support/suite.h"
@@ -150,7 +151,42 @@ START_TEST(name_of_our_end_says_nothing)
 }
 END_TEST
 
+/* Goal: without a descriptor for our end the agent's stays as it was, and the next join is not
+ * given another's end. */
+START_TEST(join_without_descriptors_leaves_nothing_behind)
+{
+    struct rlimit before, none;
+    struct rendezvous r;
+    int first, second, end;
+    char byte = 0;
+
+    ck_assert_int_eq(rendezvous_init(&r), 0);
+    first = inject_stream(/*is_nonblock=*/true);
+    second = inject_stream(/*is_nonblock=*/true);
+    must(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 1;
+    must(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    end = rendezvous_join(&r, first);
+    must(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    ck_assert_int_eq(end, -EMFILE);
+    r.has_stale = true; /* as after a failure that could not be foreseen */
+    ck_assert_int_eq(connect(first, (struct sockaddr *)&r.addr, r.addr_len), 0);
+    end = rendezvous_join(&r, second);
+    ck_assert_int_ge(end, 0);
+    ck_assert(!r.has_stale);
+    ck_assert_int_eq(send(second, "x", 1, MSG_DONTWAIT), 1);
+    ck_assert_int_eq(recv(end, &byte, 1, MSG_DONTWAIT), 1);
+    ck_assert_int_eq(byte, 'x');
+    (void)close(end);
+    (void)close(first);
+    (void)close(second);
+    rendezvous_done(&r);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_TEST(join_without_descriptors_leaves_nothing_behind),
     SUITE_TEST(name_of_our_end_says_nothing),
     SUITE_TEST(look_tells_events_and_keeps_nothing_open),
     SUITE_TEST(filled_end_is_not_writable_until_drained),

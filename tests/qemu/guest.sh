@@ -79,6 +79,9 @@ in_depth() {
     has "positive control: natively the x32 calls work" '^getpid works socket works$'
     start /usr/bin/python3 -c "$x32"
     has "inside the x32 calls do not exist (ENOSYS)" '^getpid -38 socket -38$'
+    start sh -c 'i=0; while [ $i -lt 200 ]; do /bin/true || exit 1; i=$((i + 1)); done; echo all 200'
+    has "200 programs in quick succession run (A15)" '^all 200$'
+    tap "every call as in the golden table (B8)" "${user[@]}" "$LATTICE_HELPERS/unit.sandbox.test_filter"
     tap "trapped calls against this kernel" "${user[@]}" "$LATTICE_HELPERS/live.live_interception"
 }
 

@@ -101,8 +101,6 @@
 #define LWIP_HOOK_TCP_ISN  lattice_lwip_isn
 /* There is one way out for every destination. */
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dst) netif_default
-/* There is one way out for every destination. */
-#define LWIP_HOOK_IP4_ROUTE_SRC(src, dst) netif_default
 /* Of our patches: which bucket a connection is in, and whether a pcb's output waits for the batch's
  * end. */
 #define LWIP_HOOK_TCP_HASH         lattice_lwip_hash

@@ -157,7 +157,8 @@ START_TEST(e2_out_of_order_flood)
 }
 END_TEST
 
-/* What the peer says that it can take. */
+/* What the peer says that it can take; less than MSS_LEAST is not believed. */
+#define MSS_LEAST 48
 static const uint16_t tiny[] = {1, 7, 64};
 
 /** A server's answer to a peer with a tiny maximum segment size, which acknowledges nothing: first
@@ -182,7 +183,7 @@ START_TEST(e2_tiny_segment_size)
     printf("MSS %u: %u segments, %u bytes, the largest %u\n", tiny[_i], port->segments, port->bytes,
            port->largest);
     ck_assert_uint_gt(port->bytes, 0);
-    ck_assert_uint_le(port->largest, tiny[_i]);
+    ck_assert_uint_le(port->largest, tiny[_i] > MSS_LEAST ? tiny[_i] : MSS_LEAST);
     (void)close(fd);
     tear_down();
 }

@@ -352,6 +352,7 @@ static void flags(void)
     (void)show("send", send(fd, "wxyz", 4, 0));
     (void)show("timeout", setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patient, sizeof(patient)));
     (void)show("wait for all", recv(fd, data, 4, MSG_WAITALL));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &shortly, sizeof(shortly));
     (void)show("recv 0", recv(fd, data, 0, MSG_DONTWAIT));
     (void)show("errqueue", recv(fd, data, 1, MSG_ERRQUEUE));
     (void)show("oob", recv(fd, data, 1, MSG_OOB));

@@ -78,7 +78,7 @@ live_user client /usr/bin/python3 - "$live_dir/tmp/wild" "$url" "$live_dir/tmp/w
 import json, pathlib, ssl, sys, urllib.request
 folder = pathlib.Path(sys.argv[1])
 ask = urllib.request.Request(sys.argv[2] + "/api/v1/agent-isolation/self",
-                             headers={"Authorization": "Bearer " + (folder / "token").read_text()})
+                             headers={"Authorization": "Bearer " + (folder / "agent" / "token").read_text()})
 me = json.load(urllib.request.urlopen(ask, context=ssl.create_default_context(cafile=sys.argv[4])))["data"]
 key = json.loads((folder / "sandbox-credentials.json").read_text())["privateKey"]
 out = pathlib.Path(sys.argv[3])

@@ -27,6 +27,7 @@
 #endif
 
 #define PROC_PATH_CAP 64
+#define FDINFO_CAP    512 /* what we want of it stands in its first lines */
 
 /* Descriptors */
 
@@ -151,24 +152,34 @@ int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret)
     return err == -ENOENT ? -EBADF : err;
 }
 
-int agent_fd_flags(struct agents *a, pid_t tid, int fd)
+/** What @key is followed by in the descriptor's fdinfo (proc(5)), in @ret; NULL: it is not there.
+ */
+static const char *read_fdinfo(const struct agents *a, pid_t tid, int fd, const char *key,
+                               char ret[static FDINFO_CAP], int *ret_err)
 {
     char path[PROC_PATH_CAP];
-    char text[512];
     const char *at;
     ssize_t n;
     auto_fd info = -1;
 
     (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", tid, fd);
     info = openat(a->proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (info < 0)
-        return -errno;
-    n = io_read(info, text, sizeof(text) - 1);
+    n = info >= 0 ? io_read(info, ret, FDINFO_CAP - 1) : -errno;
+    *ret_err = n < 0 ? (int)n : -EINVAL;
     if (n < 0)
-        return (int)n;
-    text[n] = '\0';
-    at = strstr(text, "flags:");
-    return at != NULL ? (int)strtoul(at + 6, NULL, 8) : -EINVAL;
+        return NULL;
+    ret[n] = '\0';
+    at = strstr(ret, key);
+    return at != NULL ? at + strlen(key) : NULL;
+}
+
+int agent_fd_flags(struct agents *a, pid_t tid, int fd)
+{
+    char text[FDINFO_CAP];
+    int err;
+    const char *flags = read_fdinfo(a, tid, fd, "flags:", text, &err);
+
+    return flags != NULL ? (int)strtoul(flags, NULL, 8) : err;
 }
 
 static DIR *open_directory(int at_fd, const char *path)
@@ -243,21 +254,12 @@ void agent_survey(struct agents *a, agent_seen *seen, void *self_arg)
 
 bool agent_fd_carries(struct agents *a, pid_t tid, int fd)
 {
-    static const char key[] = "scm_fds: "; /* af_unix.c, unix_show_fdinfo() */
-    char path[PROC_PATH_CAP];
-    char text[512];
-    const char *at;
-    ssize_t n;
-    auto_fd info = -1;
+    char text[FDINFO_CAP];
+    int err;
+    /* af_unix.c, unix_show_fdinfo() */
+    const char *count = read_fdinfo(a, tid, fd, "scm_fds: ", text, &err);
 
-    (void)snprintf(path, sizeof(path), "%d/fdinfo/%d", tid, fd);
-    info = openat(a->proc_fd, path, O_RDONLY | O_CLOEXEC);
-    n = info >= 0 ? io_read(info, text, sizeof(text) - 1) : -1;
-    if (n < 0)
-        return false;
-    text[n] = '\0';
-    at = strstr(text, key);
-    return at != NULL && strtoul(at + sizeof(key) - 1, NULL, 10) > 0;
+    return count != NULL && strtoul(count, NULL, 10) > 0;
 }
 
 /* Memory */

@@ -182,6 +182,20 @@ int agent_fd_flags(struct agents *a, pid_t tid, int fd)
     return flags != NULL ? (int)strtoul(flags, NULL, 8) : err;
 }
 
+pid_t agent_fd_pidfd(struct agents *a, pid_t tid, int fd)
+{
+    char text[FDINFO_CAP];
+    int err;
+    const char *number = read_fdinfo(a, tid, fd, "\nPid:", text, &err); /* pidfd_open(2) */
+    long pid = number != NULL ? strtol(number, NULL, 10) : 0;
+
+    if (number == NULL)
+        return -EBADF;
+    if (pid < 0)
+        return -ESRCH;
+    return pid == 0 ? -EPERM : (pid_t)pid;
+}
+
 static DIR *open_directory(int at_fd, const char *path)
 {
     int fd = openat(at_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

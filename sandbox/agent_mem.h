@@ -99,6 +99,12 @@ int agent_fd_inode(struct agents *a, pid_t tid, int fd, uint64_t *ret) MUST_USE;
 /** agent_fd_flags() - The open flags (O_NONBLOCK, O_CLOEXEC, …) of the thread's descriptor @fd.
  * Errors: -errno. */
 int agent_fd_flags(struct agents *a, pid_t tid, int fd) MUST_USE;
+
+/** agent_fd_pidfd() - The number of the process (or thread) that the thread's descriptor @fd, a
+ * pidfd, stands for. Errors: -EBADF it is no pidfd; -ESRCH the process was waited for; -EPERM it
+ * has no number here, being of a foreign process namespace. */
+pid_t agent_fd_pidfd(struct agents *a, pid_t tid, int fd);
+
 typedef void agent_seen(void *self, uint64_t inode, pid_t tid, int fd);
 /** agent_survey() - Call @seen for every descriptor of a socket that any process but ourselves has
  * open: the socket's inode number, the process (or one of its threads) and the number; as far as

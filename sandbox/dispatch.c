@@ -58,6 +58,7 @@ static const struct handler handlers[] = {
     {.nr = SYS_recvmmsg, .run = sys_recvmmsg, .has_fd = true, .may_continue = true},
     {.nr = SYS_shutdown, .run = sys_shutdown, .has_fd = true, .may_continue = true},
     {.nr = SYS_ioctl, .run = sys_ioctl, .has_fd = true, .may_continue = true},
+    {.nr = SYS_pidfd_send_signal, .run = sys_pidfd_send_signal},
     {.nr = FILTER_EPOLL_CREATE, .run = sys_epoll_create, .may_continue = true, .is_blind = true},
     {.nr = SYS_epoll_create1, .run = sys_epoll_create, .may_continue = true, .is_blind = true},
     {.nr = FILTER_BEGIN_CALL, .run = sys_program_begins, .is_blind = true},

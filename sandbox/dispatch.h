@@ -32,5 +32,6 @@ int64_t sys_recvmmsg(struct session *s, struct trap *t);
 int64_t sys_shutdown(struct session *s, struct trap *t);
 int64_t sys_ioctl(struct session *s, struct trap *t);
 int64_t sys_epoll_create(struct session *s, struct trap *t);
+int64_t sys_pidfd_send_signal(struct session *s, struct trap *t);
 
 #endif

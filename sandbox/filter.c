@@ -225,6 +225,8 @@ static int build_arguments(const struct filter_config *config, scmp_filter_ctx c
         if (err == 0 && FILTER_EPOLL_CREATE >= 0)
             err = add(ctx, NOTIFY, FILTER_EPOLL_CREATE, 0, NULL);
     }
+    if (err == 0 && !config->has_signal_scope)
+        err = add(ctx, NOTIFY, SYS_pidfd_send_signal, 0, NULL);
     if (err == 0 && config->keeps_contents)
         err = keep_contents(ctx);
     return err == 0 ? build_guards(config, ctx) : err;

@@ -35,7 +35,6 @@ enum verdict {
     V_EPERM,
     V_ENOSYS,
     V_TRACE,  /* ALLOW or EPERM by filter_config.may_trace */
-    V_SIGNAL, /* ALLOW or ENOSYS by filter_config.has_signal_scope */
     V_QUERY,  /* ALLOW when the first register is 0 or all ones, else ENOSYS */
 };
 
@@ -77,8 +76,6 @@ static uint32_t answer_of(const struct filter_config *config, enum verdict verdi
         return QUERY;
     case V_TRACE:
         return config->may_trace ? SECCOMP_RET_ALLOW : REFUSE(EPERM);
-    case V_SIGNAL:
-        return config->has_signal_scope ? SECCOMP_RET_ALLOW : REFUSE(ENOSYS);
     case V_ENOSYS:
         return REFUSE(ENOSYS);
     case V_EPERM:

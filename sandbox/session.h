@@ -17,6 +17,7 @@
 #include "netstack/netstack.h"
 #include "policy/policy.h"
 #include "sandbox/agent_mem.h"
+#include "sandbox/filter.h"
 #include "sandbox/held.h"
 #include "sandbox/inject.h"
 #include "sandbox/notify.h"
@@ -64,6 +65,7 @@ struct session {
     int agents_err; /* 0: agents can be used */
     struct rendezvous rendezvous;
     struct unix_diag diag;
+    pid_t guarded_pids[FILTER_GUARDED_MAX]; /* of ours, that the agent may not signal; 0: none */
     int agent_diag_fd; /* borrowed: sees the agent's network namespace; -1: it is ours */
     struct unix_inside unix_inside;
     struct unix_senders unix_senders;

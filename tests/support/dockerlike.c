@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dockerlike [--harsh|--no-landlock] -- CMD ARGS…: run a command as if in `docker run` with default
- * settings, as far as the system call filter is concerned: what Docker's default profile refuses to
- * a container without capabilities is refused here, with the same errno, by a filter without a
- * listener.
+ * dockerlike [--harsh|--no-landlock|--only-landlock] -- CMD ARGS…: run a command as if in `docker
+ * run` with default settings, as far as the system call filter is concerned: what Docker's default
+ * profile refuses to a container without capabilities is refused here, with the same errno, by a
+ * filter without a listener.
  * --harsh refuses ptrace and process_vm_* as well, as older profiles and restricted Pods do.
  *
- * --no-landlock refuses Landlock, as kernels and profiles without it do.
+ * --no-landlock refuses Landlock as well, as kernels and profiles without it do; --only-landlock
+ * nothing else.
  *
  * Otherwise it refuses nothing that Docker allows, so a test that fails under it would fail in
  * Docker.
@@ -120,18 +121,27 @@ static int refuse_values(scmp_filter_ctx ctx)
     return err;
 }
 
-static int confine(bool is_harsh, bool has_landlock)
+enum box {
+    BOX_DOCKER,
+    BOX_HARSH,
+    BOX_NO_LANDLOCK,
+    BOX_ONLY_LANDLOCK,
+};
+
+static int confine(enum box box)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-    int err = ctx == NULL ? -ENOMEM : refuse_names(ctx, refused, ARRAY_COUNT(refused));
+    int err = ctx == NULL ? -ENOMEM : 0;
 
+    if (err == 0 && box != BOX_ONLY_LANDLOCK)
+        err = refuse_names(ctx, refused, ARRAY_COUNT(refused));
     if (err == 0) /* Docker's profile covers 32-bit calls, too; here they pass */
         err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
-    if (err == 0 && is_harsh)
+    if (err == 0 && box == BOX_HARSH)
         err = refuse_names(ctx, refused_harsh, ARRAY_COUNT(refused_harsh));
-    if (err == 0 && !has_landlock)
+    if (err == 0 && (box == BOX_NO_LANDLOCK || box == BOX_ONLY_LANDLOCK))
         err = refuse_names(ctx, refused_landlock, ARRAY_COUNT(refused_landlock));
-    if (err == 0)
+    if (err == 0 && box != BOX_ONLY_LANDLOCK)
         err = refuse_values(ctx);
     if (err == 0)
         err = seccomp_load(ctx);
@@ -141,18 +151,23 @@ static int confine(bool is_harsh, bool has_landlock)
 
 int main(int argc, char **argv)
 {
-    int at = 1;
-    bool is_harsh = at < argc && strcmp(argv[at], "--harsh") == 0;
-    bool has_landlock = at >= argc || strcmp(argv[at], "--no-landlock") != 0;
-    int err;
+    static const char *const names[] = {[BOX_HARSH] = "--harsh",
+                                        [BOX_NO_LANDLOCK] = "--no-landlock",
+                                        [BOX_ONLY_LANDLOCK] = "--only-landlock"};
+    enum box box = BOX_DOCKER;
+    int at = 1, err;
 
-    at += is_harsh || !has_landlock ? 1 : 0;
+    for (unsigned i = BOX_HARSH; i < ARRAY_COUNT(names); i++)
+        if (argc > 1 && strcmp(argv[1], names[i]) == 0)
+            box = (enum box)i;
+    at += box != BOX_DOCKER ? 1 : 0;
     if (at + 1 >= argc || strcmp(argv[at], "--") != 0) {
-        (void)fprintf(stderr,
-                      "usage: dockerlike [--harsh|--no-landlock] -- COMMAND [ARGUMENT...]\n");
+        (void)fprintf(
+            stderr,
+            "usage: dockerlike [--harsh|--no-landlock|--only-landlock] -- COMMAND [ARGUMENT...]\n");
         return 125;
     }
-    err = confine(is_harsh, has_landlock);
+    err = confine(box);
     if (err < 0) {
         (void)fprintf(stderr, "dockerlike: cannot load the filter: %s\n", strerror(-err));
         return 125;

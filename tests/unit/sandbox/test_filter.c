@@ -311,7 +311,8 @@ static const struct {
     {&bare, SYS_tgkill, {GUARDIAN, GUARDIAN, 9}, "EPERM"},
     {&bare, SYS_tkill, {SUPERVISOR, 9}, "EPERM"},
     {&bare, SYS_rt_sigqueueinfo, {SUPERVISOR, 9}, "EPERM"},
-    {&bare, SYS_pidfd_send_signal, {3, 9}, "ENOSYS"},
+    {&full, SYS_pidfd_send_signal, {3, 9}, "ALLOW"}, /* as kill */
+    {&bare, SYS_pidfd_send_signal, {3, 9}, "NOTIFY"},
     {&full, SYS_pidfd_open, {SUPERVISOR}, "EPERM"},
     {&full, SYS_pidfd_open, {77}, "ALLOW"},
     {&full, SYS_prlimit64, {SUPERVISOR}, "EPERM"},

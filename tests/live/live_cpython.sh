@@ -42,10 +42,11 @@ fi
 suite_s=${LIVE_SUITE_S:-600} # CPython lengthens its tests' own limits with it
 # run KIND SUITE CMD…: one suite, its results in $live_dir/tmp/KIND.SUITE.xml
 run() {
-    local kind=$1 suite=$2
+    local kind=$1 suite=$2 began=$SECONDS
     shift 2
     timeout -k 5 "$suite_s" "$@" $PYTHON -m test --timeout $((suite_s - 40)) -i '*VSOCK*' -w \
         --junit-xml "$live_dir/tmp/$kind.$suite.xml" "$suite" >"$live_dir/$kind.$suite.log" 2>&1
+    echo "# $kind $suite: status $?, $((SECONDS - began)) s"
 }
 # inside KIND SUITE: the suite in a sandbox; KIND says how.
 inside() {

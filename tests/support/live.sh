@@ -178,9 +178,9 @@ live_enter() {
         drop+=(--reuid="$LIVE_UID" --regid="$LIVE_UID" --clear-groups)
     fi
     # LIVE_USER: prefix of every program under test and of every server. No capability, no new
-    # privilege, nothing of our environment.
+    # privilege, nothing of our environment but how long to wait.
     LIVE_USER=("${drop[@]}" env -i "HOME=$live_dir/home" "TMPDIR=$live_dir/tmp" LANG=C.UTF-8
-        "PATH=$PATH" "PYTHONUNBUFFERED=1" ${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"})
+        "PATH=$PATH" "PYTHONUNBUFFERED=1" "LIVE_WAIT_S=$LIVE_WAIT_S" ${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"})
     LIVE_IN_client=()
     live_tcpdump_user=()
     [ "$(id -u)" -ne 0 ] || live_tcpdump_user=(-Z root) # else it could not write where we ask it to

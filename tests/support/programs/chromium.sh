@@ -7,5 +7,5 @@ set -e
 mkdir -p "$DIR/.pki/nssdb"
 certutil -d "sql:$DIR/.pki/nssdb" -N --empty-password
 certutil -d "sql:$DIR/.pki/nssdb" -A -n test -t C,, -i "$2"
-HOME=$DIR exec timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$DIR/profile" --no-first-run \
+HOME=$DIR exec timeout $((2 * ${LIVE_WAIT_S:-30})) chromium --headless --no-sandbox --disable-gpu --user-data-dir="$DIR/profile" --no-first-run \
     --disable-background-networking --disable-component-update --disable-sync --virtual-time-budget=20000 --dump-dom "$1"

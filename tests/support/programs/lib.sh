@@ -15,7 +15,7 @@ start() {
     started[$name]=$!
     exec {tail}< <(exec tail -n +1 -s 0.1 --pid=$! -F "$name.log" 2>/dev/null)
     local tail_pid=$!
-    if ! timeout 30 grep -aqE -m1 -e "$regex" <&$tail; then
+    if ! timeout "${LIVE_WAIT_S:-30}" grep -aqE -m1 -e "$regex" <&$tail; then
         echo "$name did not start:"
         cat "$name.log"
         exit 1

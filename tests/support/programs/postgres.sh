@@ -38,7 +38,7 @@ mkfifo started
 psql -qAt <<<"\\! echo . >started
 select pg_sleep(60);" 2>cancelled &
 sleeper=$!
-read -r -t 20 _ <started
+read -r -t "${LIVE_WAIT_S:-30}" _ <started
 for _ in $(seq 200); do
     [ "$(psql -qAtc "select count(*) from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'")" = 0 ] || break
 done

@@ -21,9 +21,9 @@ mkfifo heard
 "${cli[@]}" subscribe "$key" >heard &
 subscriber=$!
 exec 3<heard
-timeout 20 grep -q -m1 '^1$' <&3 # the reply to SUBSCRIBE
+timeout "${LIVE_WAIT_S:-30}" grep -q -m1 '^1$' <&3 # the reply to SUBSCRIBE
 "${cli[@]}" publish "$key" news >/dev/null
-timeout 20 grep -q -m1 '^news$' <&3
+timeout "${LIVE_WAIT_S:-30}" grep -q -m1 '^news$' <&3
 kill $subscriber
 wait $subscriber || true
 redis-benchmark -h "$host" -p "$port" -q -n 3000 -c 50 -t ping,set,get,lpush,mset >bench

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # socat.sh HOST PORT [own [SECONDS]]: socat, ncat and netcat against an echo on PORT (TCP and UDP), by each of them a
 # megabyte, by socat and netcat a datagram. With "own" the servers are started here first: socat's, and an ncat that listens on PORT + 1.
-# SECONDS: how long a datagram's answer is waited for.
+# SECONDS: how long a datagram's answer is waited for (1; more where LIVE_WAIT_S is more than its usual 30).
 here=$(dirname "$0")
 . "$here/lib.sh"
 # bare HOST: without the brackets that socat wants around IPv6
-bare=${1#[} bare=${bare%]} port=$2 own=${3:-} wait_s=${4:-1}
+bare=${1#[} bare=${bare%]} port=$2 own=${3:-} wait_s=${4:-$((${LIVE_WAIT_S:-30} / 30))}
 if [ -n "$own" ]; then
     start tcp 'listening on' bash "$here/socat_echo.sh" tcp "$port"
     start udp 'receiving on|listening on|starting' bash "$here/socat_echo.sh" udp "$port"
@@ -17,7 +17,7 @@ head -c 1000000 /dev/urandom >sent
 back() {
     cmp sent "$1.back" || { echo "$1: $(wc -c <"$1.back") bytes came back"; exit 1; }
 }
-socat -t 10 - "TCP:$1:$port" <sent >socat.back
+socat -t "${LIVE_WAIT_S:-30}" - "TCP:$1:$port" <sent >socat.back
 back socat
 ncat "$bare" "$port" <sent >ncat.back
 back ncat

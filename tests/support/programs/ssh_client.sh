@@ -23,9 +23,9 @@ mkfifo log
 "${ssh[@]}" -v -N -L "127.0.0.1:2299:127.0.0.1:$port" "$host" 2>log &
 forward=$!
 exec 3<log
-timeout 20 grep -q 'Entering interactive session' <&3
+timeout "${LIVE_WAIT_S:-30}" grep -q 'Entering interactive session' <&3
 exec 4<>/dev/tcp/127.0.0.1/2299
-IFS= read -r -t 20 banner <&4
+IFS= read -r -t "${LIVE_WAIT_S:-30}" banner <&4
 kill $forward
 wait $forward || true
 case "$banner" in SSH-2.0-*) ;; *) exit 1 ;; esac

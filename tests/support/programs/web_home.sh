@@ -9,7 +9,7 @@ bash "$here/web_client.sh" www.example.test 8080 8443 "$1/ca.pem" 127.0.0.1
 [ "$(curl -sS http://[::1]:8080/small.json)" = '{"canary": "canary-of-fetch"}' ]
 # New workers take over the listeners while the old ones go.
 kill -HUP "${started[nginx]}"
-timeout 20 grep -q 'gracefully shutting down' < <(tail -n +1 -F nginx.log 2>/dev/null)
+timeout "${LIVE_WAIT_S:-30}" grep -q 'gracefully shutting down' < <(tail -n +1 -F nginx.log 2>/dev/null)
 curl -sS -o after http://127.0.0.1:8080/large
 cmp after root/large
 end nginx

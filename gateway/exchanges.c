@@ -8,16 +8,18 @@
  * socket's error queue, for it names the request that it is about.
  */
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/arrival.h"
 #include "base/log.h"
 #include "gateway/inside.h"
 #include "gateway/names.h"
+
+#define HOPS_UNKNOWN 64
 
 static size_t put_endpoint(uint8_t *to, const struct endpoint *e)
 {
@@ -106,53 +108,14 @@ static void tell_echo_unreachable(const struct nat *n, struct bytes message, int
     (void)!netstack_echo_unreachable(n->gateway->ns, &n->who.dst.ip, &n->who.src, message, err);
 }
 
-/** One message from the host's ping socket, to the gateway's buffer. @ret_hops and @ret_cause: as
- * its control data has them, or unchanged. Returns the length; 0 when it is from somebody else: a
- * connected ping socket takes replies from all. Or -errno. */
-static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops,
-                            struct dgram_cause *ret_cause)
+/** One message from the host's ping socket, to the gateway's buffer. Returns the length; 0 when it
+ * is from somebody else: a connected ping socket takes replies from all. Or -errno. */
+static ssize_t echo_receive(const struct nat *n, int flags, struct arrival *ret)
 {
-    struct sockaddr_storage sa;
-    struct endpoint from;
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[512];
-    } control;
-    struct iovec iov = {.iov_base = n->gateway->buffer, .iov_len = sizeof(n->gateway->buffer)};
-    struct msghdr msg = {.msg_name = &sa,
-                         .msg_namelen = sizeof(sa),
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof(control.bytes)};
-    ssize_t got = recvmsg(n->watch.fd, &msg, flags | MSG_DONTWAIT);
+    ssize_t got =
+        arrival_receive(n->watch.fd, flags, n->gateway->buffer, sizeof(n->gateway->buffer), ret);
 
-    if (got < 0)
-        return -errno;
-    if (endpoint_from_sockaddr(bytes_of(&sa, msg.msg_namelen), &from) < 0 ||
-        !ip_equal(&from.ip, &n->who.dst.ip))
-        return 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
-        bool is_ip = c->cmsg_level == (is_v4(n) ? IPPROTO_IP : IPPROTO_IPV6);
-        int number;
-
-        if (is_ip && c->cmsg_type == (is_v4(n) ? IP_TTL : IPV6_HOPLIMIT)) {
-            memcpy(&number, CMSG_DATA(c), sizeof(number));
-            *ret_hops = (uint8_t)number;
-        }
-        if (is_ip && c->cmsg_type == (is_v4(n) ? IP_RECVERR : IPV6_RECVERR)) {
-            struct sock_extended_err e;
-
-            memcpy(&e, CMSG_DATA(c), sizeof(e));
-            if (endpoint_from_sockaddr(
-                    bytes_of(CMSG_DATA(c) + sizeof(e), c->cmsg_len - CMSG_LEN(sizeof(e))), &from) <
-                0)
-                continue; /* of this host's own making: there was no ICMP message */
-            *ret_cause =
-                (struct dgram_cause){.type = e.ee_type, .code = e.ee_code, .offender = from.ip};
-        }
-    }
-    return got;
+    return got > 0 && !ip_equal(&ret->from.ip, &n->who.dst.ip) ? 0 : got;
 }
 
 /** Is it an error that a peer can use? That a packet is too large is for our host to deal with: the
@@ -161,7 +124,7 @@ static ssize_t echo_receive(const struct nat *n, int flags, uint8_t *ret_hops,
 static bool is_for_peers(const struct nat *n, const struct dgram_cause *cause)
 {
     if (cause->offender.family != n->who.dst.ip.family)
-        return false;
+        return false; /* or of this host's own making: there was no ICMP message */
     return is_v4(n) ? (cause->type == 3 && cause->code != 4) || cause->type == 11
                     : cause->type == 1 || cause->type == 3;
 }
@@ -170,25 +133,29 @@ static bool is_for_peers(const struct nat *n, const struct dgram_cause *cause)
 static bool echo_carry(struct nat *n)
 {
     struct gateway *g = n->gateway;
-    uint8_t hops = 64;
-    struct dgram_cause cause = {0};
-    ssize_t got = echo_receive(n, MSG_ERRQUEUE, &hops, &cause);
+    struct arrival a;
+    ssize_t got = echo_receive(n, MSG_ERRQUEUE, &a);
 
-    if (got >= (ssize_t)ECHO_HEADER && is_for_peers(n, &cause)) {
+    if (got >= (ssize_t)ECHO_HEADER) {
+        const struct dgram_cause cause = {
+            .type = a.type, .code = a.code, .offender = a.offender.ip};
+
         store_be16(g->buffer + 4, n->who.src.port); /* the identifier that the peer knows */
-        (void)!netstack_echo_error(g->ns, &n->who.dst.ip, &n->who.src,
-                                   bytes_of(g->buffer, (size_t)got), &cause);
+        if (is_for_peers(n, &cause))
+            (void)!netstack_echo_error(g->ns, &n->who.dst.ip, &n->who.src,
+                                       bytes_of(g->buffer, (size_t)got), &cause);
     }
     if (got >= 0)
         return true;
-    got = echo_receive(n, 0, &hops, &cause);
+    got = echo_receive(n, 0, &a);
     if (got < (ssize_t)ECHO_HEADER)
         return got >= 0 || (got != -EAGAIN && got != -EINTR);
     n->used = loop_now(g->loop);
     n->was_answered = true;
     n->bytes_in += (uint64_t)got - ECHO_HEADER;
     (void)!netstack_echo_reply(g->ns, &n->who.dst.ip, &n->who.src, bytes_of(g->buffer, (size_t)got),
-                               hops); /* lost, as on any way */
+                               a.hops > 0 ? (uint8_t)a.hops
+                                          : HOPS_UNKNOWN); /* lost, as on any way */
     return true;
 }
 

@@ -7,53 +7,28 @@
 #include "netstack/dgram.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/arrival.h"
 #include "base/own.h"
 #include "netstack/stack.h"
 
 #define RECEIVES_PER_WAKEUP 64
 
-/** Take one error from the queue and tell the owner. Returns false when there is none. */
+/** Take one error from the queue and tell the owner, who may close the socket. Returns false when
+ * there is none. */
 static bool take_error(struct dgram *d)
 {
-    struct sockaddr_storage to;
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[512];
-    } control;
-    struct iovec iov = {.iov_base = d->ns->dgrams->buffer, .iov_len = DGRAM_PAYLOAD_MAX};
-    struct msghdr msg = {.msg_name = &to,
-                         .msg_namelen = sizeof(to),
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof(control.bytes)};
-    struct endpoint target;
-    ssize_t got = recvmsg(d->watch.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+    uint8_t *buffer = d->ns->dgrams->buffer;
+    struct arrival a;
+    ssize_t got = arrival_receive(d->watch.fd, MSG_ERRQUEUE, buffer, DGRAM_PAYLOAD_MAX, &a);
 
     if (got < 0)
         return false;
-    if (d->events->failed == NULL ||
-        endpoint_from_sockaddr(bytes_of(&to, msg.msg_namelen), &target) < 0)
-        return true;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
-        struct sock_extended_err ee;
-
-        if (!((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
-              (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)))
-            continue;
-        memcpy(&ee, CMSG_DATA(c), sizeof(ee));
-        if (ee.ee_errno != 0) {
-            d->events->failed(d->self, d, &target, -(int)ee.ee_errno,
-                              bytes_of(iov.iov_base, (size_t)got));
-            break; /* the owner may have closed the socket */
-        }
-    }
+    if (d->events->failed != NULL && a.error != 0 && a.from.ip.family != IP_NONE)
+        d->events->failed(d->self, d, &a.from, -a.error, bytes_of(buffer, (size_t)got));
     return true;
 }
 

@@ -7,103 +7,49 @@
 #include "netstack/dgram.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "base/arrival.h"
 #include "base/own.h"
 #include "netstack/packet.h"
 #include "netstack/stack.h"
 
 #define RECEIVES_PER_WAKEUP 64
 
-/** What one recvmsg(2) brought. */
-struct arrival {
-    struct endpoint from;
-    size_t len; /* bytes in the table's buffer */
-    uint8_t hops;
-    struct sock_extended_err error; /* ee_errno 0: none */
-    struct endpoint offender;
-};
-
-static void read_control(struct msghdr *msg, struct arrival *a)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-        const uint8_t *value = CMSG_DATA(c);
-        int number;
-
-        if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
-            (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT)) {
-            memcpy(&number, value, sizeof(number));
-            a->hops = (uint8_t)number;
-        }
-        if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
-            (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
-            memcpy(&a->error, value, sizeof(a->error));
-            (void)!endpoint_from_sockaddr(
-                bytes_of(value + sizeof(a->error), c->cmsg_len - CMSG_LEN(sizeof(a->error))),
-                &a->offender); /* none: it stays unknown */
-        }
-    }
-}
-
-/** Returns 0, or -errno: -EAGAIN there is nothing. */
-static int receive(struct dgram *d, int flags, struct arrival *ret)
-{
-    struct sockaddr_storage sa;
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[512];
-    } control;
-    struct iovec iov = {.iov_base = d->ns->dgrams->buffer, .iov_len = DGRAM_BUFFER};
-    struct msghdr msg = {.msg_name = &sa,
-                         .msg_namelen = sizeof(sa),
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof(control.bytes)};
-    ssize_t got = recvmsg(d->watch.fd, &msg, flags | MSG_DONTWAIT);
-
-    if (got < 0)
-        return -errno;
-    *ret = (struct arrival){.len = (size_t)got};
-    read_control(&msg, ret);
-    return endpoint_from_sockaddr(bytes_of(&sa, msg.msg_namelen), &ret->from);
-}
-
 /** Tell the owner of one error; it may close the socket. Returns false when there is none. */
 static bool take_error(struct dgram *d)
 {
+    uint8_t *buffer = d->ns->dgrams->buffer;
     struct arrival a;
-    int err = receive(d, MSG_ERRQUEUE, &a);
+    ssize_t got = arrival_receive(d->watch.fd, MSG_ERRQUEUE, buffer, DGRAM_BUFFER, &a);
 
-    if (err < 0)
+    if (got < 0)
         return false;
-    if (a.error.ee_errno == 0 || a.len < ECHO_HEADER || d->events->failed == NULL)
+    if (a.error == 0 || a.from.ip.family == IP_NONE || got < (ssize_t)ECHO_HEADER ||
+        d->events->failed == NULL)
         return true;
-    packet_echo_set_id(d->ns->dgrams->buffer, d->echo_id);
-    d->cause = (struct dgram_cause){
-        .type = a.error.ee_type, .code = a.error.ee_code, .offender = a.offender.ip};
+    packet_echo_set_id(buffer, d->echo_id);
+    d->cause = (struct dgram_cause){.type = a.type, .code = a.code, .offender = a.offender.ip};
     a.from.port = 0;
-    d->events->failed(d->self, d, &a.from, -(int)a.error.ee_errno,
-                      bytes_of(d->ns->dgrams->buffer, a.len));
+    d->events->failed(d->self, d, &a.from, -a.error, bytes_of(buffer, (size_t)got));
     return true;
 }
 
 static bool take_reply(struct dgram *d)
 {
+    uint8_t *buffer = d->ns->dgrams->buffer;
     struct arrival a;
-    int err = receive(d, 0, &a);
+    ssize_t got = arrival_receive(d->watch.fd, 0, buffer, DGRAM_BUFFER, &a);
 
-    if (err < 0)
-        return err != -EAGAIN; /* a pending error: its details are in the error queue */
-    if (a.len < ECHO_HEADER)
+    if (got < 0)
+        return got != -EAGAIN; /* a pending error: its details are in the error queue */
+    if (a.from.ip.family == IP_NONE || got < (ssize_t)ECHO_HEADER)
         return true;
-    packet_echo_set_id(d->ns->dgrams->buffer, d->echo_id);
-    d->received_hops = a.hops;
+    packet_echo_set_id(buffer, d->echo_id);
+    d->received_hops = a.hops > 0 ? (uint8_t)a.hops : 0;
     a.from.port = 0;
-    d->events->received(d->self, d, &a.from, bytes_of(d->ns->dgrams->buffer, a.len));
+    d->events->received(d->self, d, &a.from, bytes_of(buffer, (size_t)got));
     return true;
 }
 

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,6 +91,29 @@ int io_set_nonblock(int fd)
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     return 0;
+}
+
+int io_fdinfo(int fd, const char *key, long *ret)
+{
+    char path[40], text[512];
+    size_t key_len = strlen(key);
+    auto_fd info = -1;
+    ssize_t n;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    info = open(path, O_RDONLY | O_CLOEXEC);
+    n = info >= 0 ? io_read(info, text, sizeof(text) - 1) : -errno;
+    if (n < 0)
+        return (int)n;
+    text[n] = '\0';
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, key_len) == 0) {
+            *ret = strtol(line + key_len, NULL, 10);
+            return 0;
+        }
+    }
+    return -ENOENT;
 }
 
 int io_mkdirs(const char *path)

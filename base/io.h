@@ -24,6 +24,9 @@ int io_write_all(int fd, const void *data, size_t len) MUST_USE;
 int io_read_file(const char *path, struct buf *ret, struct why *why) MUST_USE;
 /** io_set_nonblock() - Set O_NONBLOCK. Returns 0 or -errno. */
 int io_set_nonblock(int fd) MUST_USE;
+/** io_fdinfo() - The number behind @key (as "mnt_id:") in what /proc/self/fdinfo says about @fd,
+ * proc(5). Returns 0, or -errno: -ENOENT there is no such line. */
+int io_fdinfo(int fd, const char *key, long *ret) MUST_USE;
 /** io_mkdirs() - Create directory @path and its parents, mode 0700. Returns 0 or -errno. */
 int io_mkdirs(const char *path) MUST_USE;
 

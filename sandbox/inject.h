@@ -74,15 +74,4 @@ int inject_look(int agent_end) MUST_USE;
  * when both are -1. */
 uint32_t inject_events(int agent_end, int look_fd);
 
-/* A probe for sockets of which we hold no end: does any process still have them open? */
-struct unix_diag {
-    int fd; /* NETLINK_SOCK_DIAG, or -1: not offered here; /proc/net/unix is read instead */
-    int proc_unix_fd;
-    uint32_t serial;
-};
-void unix_diag_init(struct unix_diag *d);
-void unix_diag_done(struct unix_diag *d);
-/** unix_diag_is_open() - True as well when it cannot be learnt. */
-bool unix_diag_is_open(struct unix_diag *d, uint64_t inode);
-
 #endif

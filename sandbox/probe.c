@@ -29,7 +29,7 @@
 #include "base/landlock.h"
 #include "base/own.h"
 #include "sandbox/filter.h"
-#include "sandbox/inject.h"
+#include "sandbox/unix_diag.h"
 #include "sandbox/spawn.h"
 #include "sandbox/walls.h"
 

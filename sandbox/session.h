@@ -25,6 +25,7 @@
 #include "sandbox/sys_unix.h"
 #include "sandbox/unix_arrival.h"
 #include "sandbox/unix_creds.h"
+#include "sandbox/unix_diag.h"
 #include "sandbox/vsock.h"
 
 /** Let the kernel run the call: only where nothing pointed to was judged (dispatch.c lists where).

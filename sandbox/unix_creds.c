@@ -6,13 +6,10 @@
 #include "sandbox/unix_creds.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,24 +18,12 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "sandbox/session.h"
+#include "sandbox/unix_diag.h"
 
 /** Is there a socket with @inode? @ret_peer: the inode of the one that it is connected to; 0: none,
  * or it has no file yet. */
 static bool ask(struct session *s, uint32_t inode, uint32_t *ret_peer)
 {
-    struct {
-        struct nlmsghdr header;
-        struct unix_diag_req request;
-    } ask = {
-        .header = {.nlmsg_len = sizeof(ask),
-                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                   .nlmsg_flags = NLM_F_REQUEST},
-        .request = {.sdiag_family = AF_UNIX,
-                    .udiag_states = UINT32_MAX,
-                    .udiag_ino = inode,
-                    .udiag_cookie = {UINT32_MAX, UINT32_MAX},
-                    .udiag_show = UDIAG_SHOW_PEER},
-    };
     union {
         struct nlmsghdr header;
         uint8_t bytes[512];
@@ -52,7 +37,7 @@ static bool ask(struct session *s, uint32_t inode, uint32_t *ret_peer)
     ssize_t n;
 
     *ret_peer = 0;
-    if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0)
+    if (fd < 0 || !unix_diag_send(fd, inode, UDIAG_SHOW_PEER, /*flags=*/0, /*serial=*/0))
         return false;
     n = recv(fd, answer.bytes, sizeof(answer.bytes), 0);
     if (n < 0 || !NLMSG_OK(&answer.header, (unsigned)n) ||
@@ -105,25 +90,11 @@ static int open_pidfd(pid_t pid)
     return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 }
 
-/** Whose is the pidfd? 0: it is none, or of one that has gone. */
-static pid_t pid_of(int pidfd)
-{
-    char path[40], text[512];
-    const char *at;
-    ssize_t n;
-    auto_fd info = -1;
-
-    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-    info = open(path, O_RDONLY | O_CLOEXEC);
-    n = info >= 0 ? io_read(info, text, sizeof(text) - 1) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    at = strstr(text, "\nPid:\t");
-    return at != NULL ? (pid_t)strtol(at + sizeof("\nPid:\t") - 1, NULL, 10) : 0;
-}
-
 void unix_creds_pidfd(const struct session *s, const struct trap *t, int *fd)
 {
-    if (pid_of(*fd) != getpid())
+    long pid;
+
+    if (io_fdinfo(*fd, "Pid:", &pid) < 0 || pid != getpid())
         return;
     own_close(fd);
     *fd = open_pidfd(unix_creds_sender(s, t));

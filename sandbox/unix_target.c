@@ -36,6 +36,7 @@
 #include "sandbox/judge.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/session.h"
+#include "sandbox/unix_diag.h"
 
 #define NAME_TEXT_CAP 1024u /* of a name as rules have it; a longer one is refused */
 
@@ -124,22 +125,10 @@ static int diag_scan(const struct unix_target *target, const struct unix_inside 
 static void diag_find(struct session *s, int fd, const struct unix_target *target, uint32_t inode,
                       struct bound *ret)
 {
-    struct {
-        struct nlmsghdr header;
-        struct unix_diag_req request;
-    } ask = {
-        .header = {.nlmsg_len = sizeof(ask),
-                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                   .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (inode == 0 ? NLM_F_DUMP : 0))},
-        .request = {.sdiag_family = AF_UNIX,
-                    .udiag_states = UINT32_MAX,
-                    .udiag_ino = inode,
-                    .udiag_cookie = {UINT32_MAX, UINT32_MAX},
-                    .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS},
-    };
     ssize_t n;
 
-    if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0)
+    if (fd < 0 || !unix_diag_send(fd, inode, UDIAG_SHOW_NAME | UDIAG_SHOW_VFS,
+                                  inode == 0 ? NLM_F_DUMP : 0, /*serial=*/0))
         return;
     do {
         n = recv(fd, s->scratch, SESSION_SCRATCH, 0);
@@ -183,26 +172,8 @@ static void find_exact(struct session *s, const struct unix_target *target, stru
     }
 }
 
-/** The number of the mount through which the file was opened; -1: cannot be learnt. */
-static int mount_of(int file)
-{
-    char path[40], text[512];
-    const char *at;
-    ssize_t n;
-    auto_fd info = -1;
-
-    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", file);
-    info = open(path, O_RDONLY | O_CLOEXEC);
-    n = info >= 0 ? io_read(info, text, sizeof(text) - 1) : -1;
-    if (n <= 0)
-        return -1;
-    text[n] = '\0';
-    at = strstr(text, "mnt_id:");
-    return at != NULL ? (int)strtol(at + sizeof("mnt_id:") - 1, NULL, 10) : -1;
-}
-
 /** The device of the file system that is mounted there, as the kernel packs it; 0: not known. */
-static uint32_t device_of_mount(struct session *s, int mount)
+static uint32_t device_of_mount(struct session *s, long mount)
 {
     auto_fd info = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     char *text = (char *)s->scratch;
@@ -231,7 +202,8 @@ static uint32_t device_of_mount(struct session *s, int mount)
  */
 static void find_shared(struct session *s, const struct unix_target *target, struct bound *ret)
 {
-    uint32_t dev = device_of_mount(s, mount_of(target->file));
+    long mount = -1; /* through which the file was opened */
+    uint32_t dev = io_fdinfo(target->file, "mnt_id:", &mount) == 0 ? device_of_mount(s, mount) : 0;
     struct unix_target shared = *target;
     struct bound outside = {0};
     auto_fd host = -1;

@@ -2,8 +2,7 @@
 /*
  * Memory that runs out. The allocator's n-th call fails, for n = 0, 1, 2, … until everything
  * succeeds; whatever fails on the way must say so, leave what was there, and never allow what a
- * deny rule covers. The linker puts these wrappers before the allocator (tests/CMakeLists.txt, for
- * *_nomem).
+ * deny rule covers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,53 +10,8 @@
 
 #include "base/json.h"
 #include "policy/policy.h"
+#include "tests/support/nomem.h"
 #include "tests/support/suite.h"
-
-static long calls_left =
-    -1; /* allocations until one fails; negative: none does. Set by the tests. */
-
-static bool fails_now(void)
-{
-    if (calls_left < 0)
-        return false;
-    return calls_left-- == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails_now() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_reallocarray(old, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails_now() ? NULL : __real_strdup(text);
-}
 
 static const char file[] =
     "{\"apiVersion\":\"lattice.dev/v1\",\"kind\":\"Policy\",\"spec\":{\"egress\":{\"allow\":["
@@ -88,9 +42,9 @@ START_TEST(parse_fails_at_every_allocation)
         ck_assert_int_eq(policy_new(POLICY_ENFORCE, &p), 0);
         ck_assert_int_eq(policy_add_rule(p, POLICY_RULE_ALLOW, bytes_of_str("192.0.2.1:443"), NULL),
                          0);
-        calls_left = n;
+        nomem_begin(n, NULL);
         err = policy_parse(p, "p", bytes_of_str(file), NULL, &why);
-        calls_left = -1;
+        nomem_end();
         ck_assert_int_eq(decide(p, ip_v4(192, 0, 2, 1)), VERDICT_ALLOW);
         ck_assert_int_eq(decide(p, ip_v4(203, 0, 113, 1)), VERDICT_DENY);
         if (err < 0) {
@@ -121,7 +75,7 @@ START_TEST(add_rule_fails_at_every_allocation)
         struct policy *p = NULL;
         unsigned added = 0;
 
-        calls_left = n;
+        nomem_begin(n, NULL);
         failed = policy_new(POLICY_ENFORCE, &p) < 0;
         while (!failed && added < ARRAY_COUNT(rules)) {
             const char *rule = rules[added];
@@ -130,7 +84,7 @@ START_TEST(add_rule_fails_at_every_allocation)
                                      bytes_of_str(rule + 1), NULL) < 0;
             added += !failed;
         }
-        calls_left = -1;
+        nomem_end();
         if (p != NULL && added >= 2)
             ck_assert_int_eq(decide(p, ip_v4(203, 0, 113, 1)), VERDICT_DENY);
         if (p != NULL && added == 0)
@@ -153,9 +107,9 @@ START_TEST(json_fails_at_every_allocation)
     for (; err < 0; n++) {
         struct json_doc *doc = NULL;
 
-        calls_left = n;
+        nomem_begin(n, NULL);
         err = json_parse(bytes_of_str(file), &limits, &doc, NULL);
-        calls_left = -1;
+        nomem_end();
         ck_assert_msg(err == 0 || (err == -ENOMEM && doc == NULL), "allocation %ld: %d", n, err);
         json_free(doc);
     }

@@ -3,8 +3,7 @@
  * Memory that runs out in the sandbox. The allocator's n-th call fails, in whichever process of the
  * sandbox comes to it, for n = 0, 1, 2, … until a run needs no more: set-up of the session, virtual
  * sockets, connections, records. Whatever fails on the way says so or refuses the call; the
- * destination without a rule is never reached, nothing is left open or allocated. The linker puts
- * these wrappers before the allocator (tests/CMakeLists.txt, for *_nomem).
+ * destination without a rule is never reached, nothing is left open or allocated.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,6 +20,7 @@
 #include "base/log.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/session.h"
+#include "tests/support/nomem.h"
 #include "tests/support/suite.h"
 
 #define PIECES    100
@@ -35,53 +35,7 @@ struct outcome {
     unsigned kept_fds;
 };
 
-static long calls_left = -1; /* until one fails; negative: none does. Each process counts down. */
 static struct outcome *outcome;
-
-static bool fails_now(void)
-{
-    if (calls_left < 0 || calls_left-- != 0)
-        return false;
-    if (outcome != NULL)
-        outcome->has_failed = true;
-    return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails_now() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_reallocarray(old, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails_now() ? NULL : __real_strdup(text);
-}
 
 /* The parts that a session is made of, each alone; a leak is the address sanitizer's to find. */
 
@@ -128,10 +82,10 @@ START_TEST(parts_fail_at_every_allocation)
         int err = 0;
 
         s = (struct session){0};
-        calls_left = n;
+        nomem_begin(n, NULL);
         for (made = 0; made < ARRAY_COUNT(parts) && err == 0; made += err == 0)
             err = parts[made](&s);
-        calls_left = -1;
+        nomem_end();
         ck_assert_msg(err == 0 || err == -ENOMEM, "allocation %ld: %d", n, err);
         held_table_free(s.held);
         netstack_free(s.netstack);
@@ -266,9 +220,9 @@ __attribute__((noreturn)) static void run_sandbox(long n, uint16_t allowed)
     (void)setenv("LATTICE_INNER", "1", 1);
     fds = suite_open_fds();
     before = mallinfo2().uordblks;
-    calls_left = n;
+    nomem_begin(n, &outcome->has_failed);
     outcome->status = sandbox_run(&config, &why);
-    calls_left = -1;
+    nomem_end();
     outcome->kept_bytes = mallinfo2().uordblks - before;
     outcome->kept_fds = suite_open_fds() - fds;
     outcome->has_why = why.text[0] != '\0';

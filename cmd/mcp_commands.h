@@ -5,6 +5,9 @@
 #ifndef CMD_MCP_COMMANDS_H
 #define CMD_MCP_COMMANDS_H
 
+/** mcp_gateway_command() - `lattice-mcp gateway -- SERVER ARGS…`. Returns the exit status. */
+int mcp_gateway_command(int argc, char **argv);
+
 /**
  * mcp_listen() - Serve the gateway on a socket in the file system: each connection gets a gateway
  * process, and so a server process, of its own, with the connection as its standard input and

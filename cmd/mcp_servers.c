@@ -25,6 +25,7 @@
 #include "base/json.h"
 #include "base/json_out.h"
 #include "base/own.h"
+#include "cmd/sibling.h"
 
 #define FILE_MAX     (1u << 20)
 #define NAME_MAX_LEN 40u /* so that a socket's path fits into its 107 bytes */
@@ -379,22 +380,6 @@ static int make_dir(struct mcp_servers *s)
     return 0;
 }
 
-/** The program is installed beside this one. */
-static int find_program(struct mcp_servers *s)
-{
-    ssize_t len = readlink("/proc/self/exe", s->program, sizeof(s->program) - sizeof("-mcp"));
-    char *slash;
-
-    if (len < 0)
-        return -errno;
-    s->program[len] = '\0';
-    slash = strrchr(s->program, '/');
-    if (slash == NULL || (size_t)(slash - s->program) + sizeof("/lattice-mcp") > sizeof(s->program))
-        return -ENAMETOOLONG;
-    memcpy(slash, "/lattice-mcp", sizeof("/lattice-mcp"));
-    return access(s->program, X_OK) < 0 ? -errno : 0;
-}
-
 static void spell_agent(struct mcp_servers *s, const char *name)
 {
     size_t len = 0;
@@ -414,7 +399,7 @@ static void spell_agent(struct mcp_servers *s, const char *name)
 static int start_all(struct mcp_servers *s, const struct mcp_servers_config *config,
                      struct why *why)
 {
-    int err = find_program(s);
+    int err = sibling_program("lattice-mcp", s->program, sizeof(s->program));
 
     if (err < 0)
         return why_set(why, err, "the program '%s' cannot be run: %s", s->program, strerror(-err));

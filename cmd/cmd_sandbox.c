@@ -300,73 +300,92 @@ static int run_alone(struct request *r, struct sandbox_config *config, struct wh
     return status;
 }
 
-static int run(struct request *r)
+/** What was not said: the program, the sandbox's name, the log. @name: where a name is put. */
+static int fill_defaults(struct request *r, char name[static SANDBOX_NAME_MAX + 1], struct why *why)
 {
-    char default_shell[] = "/bin/sh";
-    char *shell_argv[] = {getenv("SHELL"), NULL};
-    char name[SANDBOX_NAME_MAX + 1];
-    struct wg_conf wg = {0};
-    struct audit_stream stream;
-    struct why why = {0};
-    int has_no_stream;
-    int status = 0;
+    static char default_shell[] = "/bin/sh";
+    static char *shell_argv[2]; /* written here only, once */
 
-    if (shell_argv[0] == NULL || shell_argv[0][0] == '\0')
-        shell_argv[0] = default_shell;
-    if (r->argv[0] == NULL)
+    if (r->argv[0] == NULL) {
+        shell_argv[0] = getenv("SHELL");
+        if (shell_argv[0] == NULL || shell_argv[0][0] == '\0')
+            shell_argv[0] = default_shell;
         r->argv = shell_argv;
+    }
     if (r->name == NULL) {
         default_name(r->argv[0], name);
         r->name = name;
     }
     if (r->audit_log == NULL) {
-        if (audit_default_path(r->name, r->default_log, sizeof(r->default_log)) < 0) {
-            (void)why_set(&why, -ENOENT,
-                          "no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
-            return request_fail(&why);
-        }
+        if (audit_default_path(r->name, r->default_log, sizeof(r->default_log)) < 0)
+            return why_set(why, -ENOENT,
+                           "no place for records: set HOME or XDG_STATE_HOME, or use --audit-log");
         r->audit_log = r->default_log;
     }
-    if (sandbox_follow_links(r->policy) < 0) {
-        (void)why_set(&why, -ENOMEM, "out of memory");
-        return request_fail(&why);
-    }
+    return 0;
+}
+
+static void note_own_files(struct request *r)
+{
     request_note_own(r, "--audit-log", r->audit_log, false);
     request_note_own(r, "--mcp", r->mcp_path, false);
     request_note_own(r, "--wg", r->wg_path, true);
     request_note_own(r, "--token-file", r->enroll.token_file, true);
     request_note_own(r, "--nats-creds", r->nats.creds, true);
-    has_no_stream = nats_options_stream(&r->nats, &stream, &why);
-    if (has_no_stream < 0 || (r->wg_path != NULL && load_wg(r->wg_path, &wg, &why) < 0)) {
-        status = request_fail(&why);
-    } else {
-        struct sandbox_config config = {
-            .name = r->name,
-            .isolation = r->isolation,
-            .environment = {.named = r->env, .count = r->env_count, .is_cleared = r->clears_env},
-            .files = {.policy = policy_files(r->policy), .own = r->own, .own_count = r->own_count},
-            .relays_loopback = r->relays_loopback,
-            .argv = r->argv,
-            .network = r->wg_path != NULL ? NETSTACK_TUNNEL
-                       : r->is_offline    ? NETSTACK_OFFLINE
-                                          : NETSTACK_DIRECT,
-            .wg = r->wg_path != NULL ? &wg : NULL,
-            .policy = r->policy,
-            .audit_log = r->audit_log,
-            .trace_id = r->trace_id,
-            .parent_span_id = r->parent_span,
-            .agent = r->agent,
-            .cause_fd = r->cause_fd,
-            .stream = has_no_stream == 0 ? &stream : NULL,
-            .verbose = r->is_verbose,
-            .json = r->is_json,
-        };
+}
 
-        status = r->enroll.server.url != NULL ? run_enrolled(r, &config, &wg, &why)
-                                              : run_alone(r, &config, &why);
-        if (why.text[0] != '\0')
-            (void)request_fail(&why);
+/** Run what is asked for. @stream: NULL: none. */
+static int run_request(struct request *r, struct wg_conf *wg, const struct audit_stream *stream,
+                       struct why *why)
+{
+    struct sandbox_config config = {
+        .name = r->name,
+        .isolation = r->isolation,
+        .environment = {.named = r->env, .count = r->env_count, .is_cleared = r->clears_env},
+        .files = {.policy = policy_files(r->policy), .own = r->own, .own_count = r->own_count},
+        .relays_loopback = r->relays_loopback,
+        .argv = r->argv,
+        .network = r->wg_path != NULL ? NETSTACK_TUNNEL
+                   : r->is_offline    ? NETSTACK_OFFLINE
+                                      : NETSTACK_DIRECT,
+        .wg = r->wg_path != NULL ? wg : NULL,
+        .policy = r->policy,
+        .audit_log = r->audit_log,
+        .trace_id = r->trace_id,
+        .parent_span_id = r->parent_span,
+        .agent = r->agent,
+        .cause_fd = r->cause_fd,
+        .stream = stream,
+        .verbose = r->is_verbose,
+        .json = r->is_json,
+    };
+
+    return r->enroll.server.url != NULL ? run_enrolled(r, &config, wg, why)
+                                        : run_alone(r, &config, why);
+}
+
+static int run(struct request *r)
+{
+    char name[SANDBOX_NAME_MAX + 1];
+    struct wg_conf wg = {0};
+    struct audit_stream stream;
+    struct why why = {0};
+    int has_no_stream = 0;
+    int status = SANDBOX_EXIT_FAILED;
+    int err = fill_defaults(r, name, &why);
+
+    if (err == 0 && sandbox_follow_links(r->policy) < 0)
+        err = why_set(&why, -ENOMEM, "out of memory");
+    if (err == 0) {
+        note_own_files(r);
+        err = has_no_stream = nats_options_stream(&r->nats, &stream, &why);
     }
+    if (err >= 0 && r->wg_path != NULL)
+        err = load_wg(r->wg_path, &wg, &why);
+    if (err >= 0)
+        status = run_request(r, &wg, has_no_stream == 0 ? &stream : NULL, &why);
+    if (why.text[0] != '\0')
+        (void)request_fail(&why);
     nats_options_done(&r->nats);
     wg_conf_done(&wg);
     return status;

@@ -20,6 +20,7 @@
 #define RELAY_CHUNK          65536u /* bytes of one read; also the most that waits in a flow */
 #define RELAY_BYTES_PER_TURN (256u << 10) /* each way, of one flow in one turn */
 #define RELAY_IOV_MAX        64
+#define RELAY_KEPT_CAP       4096u /* bytes passed on that are still in a near end's queue */
 
 /** Where a flow is in its life. flow_move() owns the table of allowed moves. */
 enum flow_state {
@@ -88,9 +89,15 @@ struct flow {
     uint64_t bytes_out;
     uint64_t bytes_in;
 
-    struct loop_watch near; /* fd -1: not attached */
-    bool near_is_tcp;       /* a host socket, not AF_UNIX: a reset is said by SO_LINGER */
-    bool near_keeps_byte;   /* flow_attach_canary() */
+    struct loop_watch near;  /* fd -1: not attached */
+    bool near_is_tcp;        /* a host socket, not AF_UNIX: a reset is said by SO_LINGER */
+    bool near_keeps_byte;    /* flow_attach_canary() */
+    uint32_t near_kept;      /* … bytes in its queue that were passed on, or are the stand-in */
+    uint8_t near_kept_count; /* … reads that left them there */
+    uint8_t near_needless;   /* edges since near_awaits_room that told nothing */
+    bool near_awaits_room;   /* it is watched for EPOLLOUT */
+    bool near_is_bulk;       /* the last read was a large one */
+    bool near_is_urgent;     /* an urgent byte may be in its queue */
     bool near_readable;
     bool near_writable;
     bool near_rdhup;      /* the near end will send no more than what is queued */
@@ -163,6 +170,9 @@ int relay_start(struct flow *f, int fd);
  * while the flow lives and wants another turn at once. */
 enum relay_result { RELAY_WAIT, RELAY_AGAIN, RELAY_GONE };
 enum relay_result relay_run(struct flow *f);
+/** relay_deliver() - Write to the near end at once, if it can be. Returns bytes taken, 0 when it is
+ * full, broken, or not yet there: then they wait for its turn. Nothing older may wait. */
+size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len);
 /** relay_stop() - Let go of the near end, in order or so that it sees a reset. */
 void relay_stop(struct flow *f, bool reset);
 /** leftover_keep() - Copy what could not be passed on; -ENOMEM. */

@@ -46,10 +46,11 @@ int netstack_new(const struct netstack_config *config, struct netstack **ret, st
         ns->server = *config->server;
     ns->is_server = config->server != NULL;
     ns->flows = calloc(FLOW_MAX, sizeof(ns->flows[0]));
-    ns->scratch = malloc(RELAY_CHUNK);
+    ns->scratch = malloc(RELAY_CHUNK + RELAY_KEPT_CAP);
     ns->again = (struct loop_timer){.expired = again_expired, .self = ns};
     if (ns->flows == NULL || ns->scratch == NULL)
         goto out;
+    ns->kept = ns->scratch + RELAY_CHUNK;
     err = dgram_table_new(&ns->dgrams);
     if (err < 0)
         goto out;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The carrier between two flows of this stack: each is the far end of the other. For connections
- * inside a sandbox that shall close exactly as TCP does. A chunk that one side sent waits with the
- * other until its near end takes it; there is at most one, so back-pressure passes through. A flow
- * may also be its own far end.
+ * inside a sandbox that shall close exactly as TCP does. A chunk that one side sent goes to the
+ * other's near end at once, or waits with the other until that takes it; at most one does, so
+ * back-pressure passes through. A flow may also be its own far end.
  */
 #include "netstack/flow.h"
 
@@ -28,13 +28,17 @@ static size_t pair_room(const struct flow *f)
 static ssize_t pair_send(struct flow *f, const uint8_t *data, size_t len)
 {
     struct flow *peer = f->pair.peer;
+    size_t put;
     int err;
 
     if (peer == NULL)
         return -ECONNRESET; /* nobody is there any more: TCP's answer to data is a reset */
     if (peer->pair.in.data != NULL)
         return 0;
-    err = leftover_keep(&peer->pair.in, data, len);
+    put = relay_deliver(peer, data, len);
+    if (put == len)
+        return (ssize_t)len;
+    err = leftover_keep(&peer->pair.in, data + put, len - put);
     if (err < 0)
         return err;
     flow_queue(peer);

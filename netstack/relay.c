@@ -5,16 +5,20 @@
  * take. It refuses to buffer: at most one chunk a direction waits here; the rest stays in the two
  * sockets.
  *
- * The near end is watched edge-triggered, once, for everything. An edge only sets a flag; the flags
- * are cleared when a call says EAGAIN, or moves less than it was asked for.
+ * The near end is watched edge-triggered. An edge only sets a flag; the flags are cleared when a
+ * call says EAGAIN, or moves less than it was asked for. Each read of the peer's is an edge for who
+ * waits to write (EPOLLOUT), and wakes us: so that is waited for only from when the near end was
+ * full until many such edges in a row told us nothing.
  *
  * A near end of AF_UNIX tells its peer of a reset only if unread bytes are queued when it is
- * closed. So a near end attached with flow_attach_canary() always keeps one byte in its queue: the
- * first byte there is a stand-in, later the last byte that was already passed on. It is drained
- * before an orderly close.
+ * closed. So a near end attached with flow_attach_canary() always keeps bytes in its queue: the
+ * first byte there is a stand-in, later some that were already passed on. Small messages are only
+ * peeked at, one call each, and taken out when there are several; of a large amount the last byte
+ * stays. They are drained before an orderly close.
  */
 #include "netstack/flow.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -25,6 +29,13 @@
 
 #include "base/io.h"
 #include "netstack/stack.h"
+
+#define NEAR_EVENTS         (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
+#define NEAR_NEEDLESS_MAX   16u   /* edges of EPOLLOUT that told nothing, until it is left out */
+#define NEAR_SMALL          512u  /* bytes that are peeked at; more are read */
+#define NEAR_KEPT_MAX       1024u /* bytes that were passed on and are still in the queue … */
+#define NEAR_KEPT_COUNT_MAX 16u   /* … and in how many messages: they fill the peer's buffer */
+static_assert(NEAR_KEPT_MAX + NEAR_SMALL <= RELAY_KEPT_CAP, "what is kept can be read at once");
 
 int leftover_keep(struct leftover *l, const uint8_t *data, size_t len)
 {
@@ -44,12 +55,35 @@ void leftover_drop(struct leftover *l)
     *l = (struct leftover){0};
 }
 
+/** Be woken when there is room (again). */
+static void await_room(struct flow *f, bool is_on)
+{
+    uint32_t events = is_on ? NEAR_EVENTS | EPOLLOUT : NEAR_EVENTS;
+
+    if (f->near_awaits_room == is_on)
+        return;
+    must(loop_watch(f->ns->loop, &f->near, events) == 0); /* it is watched: only a change */
+    f->near_awaits_room = is_on;
+    f->near_needless = 0;
+}
+
+/** The near end took less than there was. */
+static void near_is_full(struct flow *f)
+{
+    f->near_writable = false;
+    f->near_needless = 0;
+    await_room(f, true);
+}
+
 static void near_ready(void *self, uint32_t events)
 {
     struct flow *f = self;
 
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         f->near_readable = true;
+    f->near_is_urgent |= (events & EPOLLPRI) != 0;
+    if ((events & EPOLLOUT) != 0 && f->near_writable && ++f->near_needless >= NEAR_NEEDLESS_MAX)
+        await_room(f, false);
     if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
         f->near_writable = true;
     f->near_rdhup |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
@@ -73,20 +107,30 @@ int relay_start(struct flow *f, int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on,
                      sizeof(on)); /* RFC 6093: urgent data is data */
     f->near = (struct loop_watch){.fd = fd, .ready = near_ready, .self = f};
-    err = loop_watch(f->ns->loop, &f->near, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    err = loop_watch(f->ns->loop, &f->near, NEAR_EVENTS);
     if (err < 0) {
         f->near.fd = -1;
         return err;
     }
     f->near_readable = true;
     f->near_writable = true;
+    f->near_kept = f->near_keeps_byte ? 1 : 0;
     return 0;
+}
+
+/** Take @len bytes that were passed on out of the near end's queue. */
+static void take_kept(struct flow *f, uint32_t len)
+{
+    ssize_t got = recv(f->near.fd, f->ns->kept, len, MSG_DONTWAIT);
+
+    if (got > 0)
+        f->near_kept -= (uint32_t)got;
+    f->near_kept_count = 0;
 }
 
 void relay_stop(struct flow *f, bool reset)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    char kept;
 
     leftover_drop(&f->out);
     if (f->near.fd < 0)
@@ -94,8 +138,8 @@ void relay_stop(struct flow *f, bool reset)
     loop_unwatch(f->ns->loop, &f->near);
     if (reset && f->near_is_tcp)
         (void)setsockopt(f->near.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    if (!reset && f->near_keeps_byte)
-        (void)recv(f->near.fd, &kept, 1, MSG_DONTWAIT);
+    if (!reset && f->near_kept > 0)
+        take_kept(f, f->near_kept);
     (void)close(f->near.fd);
     f->near.fd = -1;
 }
@@ -112,33 +156,65 @@ static int near_error(struct flow *f)
     return -err;
 }
 
+/** Nothing new is in the queue: has an end come, or an error? */
+static ssize_t near_silence(struct flow *f)
+{
+    int err = f->near_err ? near_error(f) : 0;
+
+    if (err < 0)
+        return err;
+    return f->near_rdhup ? 0 : -EAGAIN;
+}
+
 /**
- * Read while leaving one byte queued. The queue's first byte was passed on before (or is the
+ * Peek at a small message behind the bytes that were passed on before. Returns 0 when there is
+ * nothing new.
+ */
+static ssize_t peek_small(struct flow *f, uint8_t *ret, size_t cap)
+{
+    struct iovec iov[2] = {{.iov_base = f->ns->kept, .iov_len = f->near_kept},
+                           {.iov_base = ret, .iov_len = cap}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    ssize_t got = recvmsg(f->near.fd, &msg, MSG_PEEK | MSG_DONTWAIT);
+
+    got -= (ssize_t)f->near_kept;
+    if (got <= 0)
+        return 0;
+    f->near_kept += (uint32_t)got;
+    f->near_is_bulk = (size_t)got == NEAR_SMALL;
+    f->near_has_more = f->near_is_bulk; /* it may */
+    if (f->near_kept > NEAR_KEPT_MAX || ++f->near_kept_count >= NEAR_KEPT_COUNT_MAX)
+        take_kept(f, f->near_kept - 1);
+    return got;
+}
+
+/**
+ * Read while leaving one byte queued. The queue's first bytes were passed on before (or are the
  * stand-in); the new last byte is only peeked at, and becomes the kept one.
  */
 static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
 {
-    uint8_t old;
-    struct iovec iov[2] = {{.iov_base = &old, .iov_len = 1}, {.iov_base = ret}};
+    struct iovec iov[2] = {{.iov_base = f->ns->kept, .iov_len = f->near_kept}, {.iov_base = ret}};
     int queued = 0;
     size_t want;
     ssize_t got;
 
     if (ioctl(f->near.fd, FIONREAD, &queued) < 0)
         return -errno;
-    if (queued <= 1) {
-        int err = f->near_err ? near_error(f) : 0;
-
-        if (err < 0)
-            return err;
-        return f->near_rdhup ? 0 : -EAGAIN;
+    if (queued <= (int)f->near_kept) {
+        f->near_is_urgent = false;
+        return near_silence(f);
     }
-    want = (size_t)queued - 1 < cap ? (size_t)queued - 1 : cap;
+    want = (size_t)queued - f->near_kept < cap ? (size_t)queued - f->near_kept : cap;
     iov[1].iov_len = want - 1;
-    got = readv(f->near.fd, iov, want > 1 ? 2 : 1); /* less than is there: up to an urgent byte */
+    /* less than is there: up to an urgent byte */
+    got = readv(f->near.fd, iov, want > 1 ? 2 : 1) - (ssize_t)f->near_kept + 1;
     if (got < 1)
         return -EIO; /* the bytes are there: FIONREAD said so, and nobody else reads */
+    f->near_kept = 1;
+    f->near_kept_count = 0;
     f->near_has_more = (size_t)got < want;
+    f->near_is_bulk = (size_t)got >= NEAR_SMALL;
     if (recv(f->near.fd, ret + got - 1, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
         return -EIO;
     return got;
@@ -146,7 +222,17 @@ static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
 
 static ssize_t near_read(struct flow *f, uint8_t *ret, size_t cap)
 {
-    return f->near_keeps_byte ? read_keeping(f, ret, cap) : io_read(f->near.fd, ret, cap);
+    ssize_t got = 0;
+
+    if (!f->near_keeps_byte)
+        return io_read(f->near.fd, ret, cap);
+    f->near_has_more = false;
+    /* A look stops at an urgent byte and does not say so. */
+    if (!f->near_is_bulk && !f->near_is_urgent && f->near_kept <= NEAR_KEPT_MAX)
+        got = peek_small(f, ret, cap < NEAR_SMALL ? cap : NEAR_SMALL);
+    if (got == 0)
+        got = read_keeping(f, ret, cap);
+    return got;
 }
 
 /** Hand @len bytes to the carrier and keep what it does not take. */
@@ -232,7 +318,7 @@ static bool is_near_drained(const struct flow *f)
     int queued = 0;
 
     return f->out.data == NULL && ioctl(f->near.fd, FIONREAD, &queued) == 0 &&
-           queued <= (f->near_keeps_byte ? 1 : 0);
+           queued <= (int)f->near_kept;
 }
 
 ssize_t flow_send(struct flow *f, const uint8_t *data, size_t len)
@@ -320,7 +406,7 @@ static int pump_in(struct flow *f)
         total = iov_total(iov, count);
         put = near_write(f, iov, count);
         if (put == -EAGAIN) {
-            f->near_writable = false;
+            near_is_full(f);
             f->carrier->take(f, 0);
             return 0;
         }
@@ -330,9 +416,26 @@ static int pump_in(struct flow *f)
         f->bytes_in += (uint64_t)put;
         budget -= (size_t)put < budget ? (size_t)put : budget;
         if ((size_t)put < total)
-            f->near_writable = false;
+            near_is_full(f);
     }
     return 0;
+}
+
+size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len)
+{
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len}; /* only read */
+    ssize_t put;
+
+    if (f->state != FLOW_RELAYING || f->in_over || f->far_failed || !f->near_writable)
+        return 0;
+    put = near_write(f, &iov, 1);
+    if (put < 0 && put != -EAGAIN)
+        return 0; /* its own turn meets it again */
+    if (put > 0)
+        f->bytes_in += (uint64_t)put;
+    if (put < (ssize_t)len)
+        near_is_full(f);
+    return put > 0 ? (size_t)put : 0;
 }
 
 /** True when the far end has sent what the near end, which is closed, can no longer read. */

@@ -34,6 +34,7 @@ struct netstack {
     uint32_t run_count;
     struct loop_timer again; /* fires at once while flows want another turn */
     uint8_t *scratch;        /* RELAY_CHUNK bytes: one read, between its two ends */
+    uint8_t *kept;           /* RELAY_KEPT_CAP bytes behind it: what is read a second time */
 
     struct dgram_table *dgrams;
 

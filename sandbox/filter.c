@@ -160,6 +160,23 @@ static bool has_conditions(int number)
     return false;
 }
 
+/** The owner of a descriptor is signalled when it becomes ready (SIGIO, or what F_SETSIG says). The
+ * same by ioctl is judged by the supervisor, and F_SETOWN_EX keeps its number in memory. */
+static int guard_owners(const struct filter_config *config, scmp_filter_ctx ctx)
+{
+    struct scmp_arg_cmp when[] = {LOW(1, F_SETOWN_EX), LOW(2, 0)};
+    int err = add(ctx, REFUSE(EINVAL), SYS_fcntl, 1, when);
+
+    when[0].datum_b = F_SETOWN;
+    for (unsigned k = 0; k < 2 * config->guarded_count && err == 0; k++) {
+        int pid = config->guarded_pids[k / 2];
+
+        when[1].datum_b = (uint32_t)(k % 2 == 0 ? pid : -pid); /* its process group */
+        err = add(ctx, REFUSE(EPERM), SYS_fcntl, 2, when);
+    }
+    return err;
+}
+
 /** The processes of ours that the agent's registers may not name. */
 static int build_guards(const struct filter_config *config, scmp_filter_ctx ctx)
 {
@@ -182,7 +199,7 @@ static int build_guards(const struct filter_config *config, scmp_filter_ctx ctx)
         if (err < 0)
             return err;
     }
-    return 0;
+    return config->has_signal_scope ? 0 : guard_owners(config, ctx);
 }
 
 /** With O_TRUNC a file is emptied although it is opened for reading only, or (3) for neither. */

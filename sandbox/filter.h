@@ -39,7 +39,8 @@ struct filter_config {
      * Landlock domain or by Yama. */
     bool may_trace;
     /* The kernel keeps signals inside (Landlock ABI 6). When false, signals to guarded_pids and to
-     * everybody (-1) are refused here, and those by pidfd ask the supervisor. */
+     * everybody (-1) are refused here, also as owners of descriptors, and those by pidfd ask the
+     * supervisor. */
     bool has_signal_scope;
     /* Sockets of AF_UNIX and epoll instances are made by the supervisor as well: it could not
      * duplicate them later. */

@@ -34,8 +34,8 @@ enum verdict {
     V_ALLOW,
     V_EPERM,
     V_ENOSYS,
-    V_TRACE,  /* ALLOW or EPERM by filter_config.may_trace */
-    V_QUERY,  /* ALLOW when the first register is 0 or all ones, else ENOSYS */
+    V_TRACE, /* ALLOW or EPERM by filter_config.may_trace */
+    V_QUERY, /* ALLOW when the first register is 0 or all ones, else ENOSYS */
 };
 
 struct call_row {

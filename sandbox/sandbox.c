@@ -425,10 +425,12 @@ static int start_agent(struct run *r)
         log_warn("without user namespaces nothing protects .git/hooks, .vscode, .mcp.json and the "
                  "like in the workspace: look at them before you use it outside");
     s->agent_diag_fd = r->agent.diag_fd;
-    s->guarded_pids[0] = getpid();
-    s->guarded_pids[1] = r->agent.guardian_pid;
-    s->guarded_pids[2] = config.guarded_pid;
-    s->guarded_pids[3] = config.spare_pid;
+    if ((r->agent.walls & SPAWN_WALL_SCOPE_SIGNAL) == 0) {
+        s->guarded_pids[0] = getpid();
+        s->guarded_pids[1] = r->agent.guardian_pid;
+        s->guarded_pids[2] = config.guarded_pid;
+        s->guarded_pids[3] = config.spare_pid;
+    }
     r->has_agent = true;
     raise_descriptor_limit();
     err = programs_new(s, r->agent.guardian_pid, &s->programs);

@@ -25,6 +25,14 @@
 
 /* Agent memory */
 
+bool session_guards(const struct session *s, pid_t pid)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(s->guarded_pids); i++)
+        if (pid != 0 && pid == s->guarded_pids[i])
+            return true;
+    return false;
+}
+
 int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret, size_t len)
 {
     int err = agent_read(&s->agents, t->call.tid, (struct agent_ptr){from}, ret, len);

@@ -66,7 +66,7 @@ struct session {
     int agents_err; /* 0: agents can be used */
     struct rendezvous rendezvous;
     struct unix_diag diag;
-    pid_t guarded_pids[FILTER_GUARDED_MAX]; /* of ours, that the agent may not signal; 0: none */
+    pid_t guarded_pids[FILTER_GUARDED_MAX]; /* ours; all 0 where Landlock keeps signals inside */
     int agent_diag_fd; /* borrowed: sees the agent's network namespace; -1: it is ours */
     struct unix_inside unix_inside;
     struct unix_senders unix_senders;
@@ -115,6 +115,8 @@ int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret,
 int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data,
                size_t len) MUST_USE;
 bool trap_is_nonblock(struct session *s, const struct trap *t);
+/** session_guards() - Is it a process of ours that the agent may not signal? */
+bool session_guards(const struct session *s, pid_t pid);
 /** trap_events() - What poll(2) says of the agent's own end (EPOLLIN, EPOLLHUP, …); 0 where that
  * cannot be learnt. */
 uint32_t trap_events(const struct trap *t);

@@ -4,6 +4,7 @@
  * socket, AF_UNIX ones too, since the kernel would tell about the host's.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -95,6 +96,23 @@ static int fill(struct ifreq *r, unsigned request, const struct interface *i)
     }
 }
 
+/** FIOSETOWN and SIOCSPGRP: who is signalled when the socket becomes ready. As fcntl(F_SETOWN),
+ * which the filter judges by its registers; here the number is in memory, so it is done with our
+ * copy. */
+static int64_t set_owner(struct session *s, const struct trap *t)
+{
+    int32_t owner;
+    int err = trap_read(s, t, t->call.arg[2], &owner, sizeof(owner));
+
+    if (err < 0)
+        return err;
+    if (owner == INT32_MIN || session_guards(s, owner) || session_guards(s, -owner))
+        return -EPERM;
+    if (t->fd < 0)
+        return -EPERM; /* duplicates are denied here: F_SETOWN does it */
+    return fcntl(t->fd, F_SETOWN, owner) < 0 ? -errno : 0;
+}
+
 int64_t sys_ioctl(struct session *s, struct trap *t)
 {
     unsigned request = (unsigned)t->call.arg[1]; /* the kernel's parameter is 32 bits wide */
@@ -103,6 +121,8 @@ int64_t sys_ioctl(struct session *s, struct trap *t)
     struct ifreq r;
     int err;
 
+    if ((request == FIOSETOWN || request == SIOCSPGRP) && s->guarded_pids[0] != 0)
+        return t->fd < 0 && s->agents.can_get_fd ? -ENOTTY : set_owner(s, t);
     if (request >= 0x8901 && request <= 0x8907)
         return CALL_CONTINUE; /* FIOSETOWN … SIOCATMARK: about the object itself */
     if (t->fd < 0 && s->agents.can_get_fd)

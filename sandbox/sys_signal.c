@@ -91,14 +91,6 @@ static pid_t process_of(struct session *s, int fd)
     return pid == -EBADF ? -ESRCH : pid;
 }
 
-static bool is_guarded(const struct session *s, pid_t pid)
-{
-    for (unsigned i = 0; i < ARRAY_COUNT(s->guarded_pids); i++)
-        if (pid == s->guarded_pids[i])
-            return true;
-    return false;
-}
-
 int64_t sys_pidfd_send_signal(struct session *s, struct trap *t)
 {
     int agent_fd = (int)t->call.arg[0], number = (int)t->call.arg[1];
@@ -120,7 +112,7 @@ int64_t sys_pidfd_send_signal(struct session *s, struct trap *t)
     err = has_info ? trap_read(s, t, t->call.arg[2], &info, sizeof(info)) : 0;
     if (err < 0)
         return err;
-    if (is_guarded(s, pid))
+    if (session_guards(s, pid))
         return -EPERM;
     if (!notify_is_valid(&s->notify, t->call.id))
         return -ESRCH; /* the descriptor may have been another process's */

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pidfd_signals.py [GUARDED…]: pidfd_send_signal(2) as programs use it, one line a result: WHAT, tab, what
-came of it. GUARDED are process numbers; "parent" is this process's parent, "grandparent" that one's.
-Runs natively and in a sandbox: but for the guarded ones the lines are the same."""
-import ctypes, errno, os, signal, sys
+"""pidfd_signals.py [NAME…]: pidfd_send_signal(2) and signals by the readiness of a descriptor as programs use
+them, one line a result: WHAT, tab, what came of it. Each NAME ("parent", "grandparent") is tried, too.
+Runs natively and in a sandbox: but for these the lines are the same."""
+import ctypes, errno, fcntl, os, signal, socket, struct, sys
+
+FIOSETOWN = 0x8901
 
 SYS_PIDFD_SEND_SIGNAL = 424
 libc = ctypes.CDLL(None, use_errno=True)
@@ -16,6 +18,22 @@ def say(what, outcome):
 def send(fd, number, info=None, flags=0):
     got = libc.syscall(ctypes.c_long(SYS_PIDFD_SEND_SIGNAL), ctypes.c_long(fd), ctypes.c_long(number), info, ctypes.c_long(flags))
     return "0" if got == 0 else errno.errorcode[ctypes.get_errno()]
+
+
+def attempt(call):
+    try:
+        call()
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    return "0"
+
+
+def own(fd, pid):
+    return attempt(lambda: fcntl.fcntl(fd, fcntl.F_SETOWN, pid))
+
+
+def own_by_ioctl(sock, pid):
+    return attempt(lambda: fcntl.ioctl(sock, FIOSETOWN, struct.pack("i", pid)))
 
 
 def siginfo(number, code, value=0):
@@ -77,6 +95,17 @@ def main():
     for what, other in (("/proc", os.open("/proc", os.O_RDONLY)), ("a directory of none", os.open("/", os.O_RDONLY)),
                         ("a pipe", os.pipe()[0]), ("a number of no descriptor", 999), ("the number -1", -1)):
         say(what, send(other, 0))
+    pid, fd = child()
+    owned = os.pipe()
+    fcntl.fcntl(owned[0], fcntl.F_SETSIG, signal.SIGKILL)
+    say("a pipe's owner", own(owned[0], pid))
+    fcntl.fcntl(owned[0], fcntl.F_SETFL, os.O_ASYNC)
+    os.write(owned[1], b".")
+    ends("a pipe's owner", pid, fd)
+    plain = os.pipe()[0]
+    sock = socket.socketpair()[0]
+    outcome = own_by_ioctl(sock, os.getpid())
+    say("own a socket by ioctl", outcome if fcntl.fcntl(sock, fcntl.F_GETOWN) == os.getpid() else "not done")
     seen = []
     signal.signal(USR, lambda *_: seen.append(1))
     signal.siginterrupt(USR, False)
@@ -88,8 +117,11 @@ def main():
     say("to oneself, queued: its code", signal.sigtimedwait([USR], 5).si_code)
     names = {"parent": os.getppid(), "grandparent": parent_of(os.getppid())}
     for name in sys.argv[1:]:
-        pid = names.get(name) or int(name)
-        say(f"guarded {name if name in names else 'number'}", send(directory(pid), 0))
+        pid = names[name]
+        say(f"guarded {name}", send(directory(pid), 0))
+        say(f"owner {name}", own(plain, pid))
+        say(f"owner {name}, by ioctl", own_by_ioctl(sock, pid))
+        say(f"owner {name}'s group, by ioctl", own_by_ioctl(sock, -pid))
 
 
 main()

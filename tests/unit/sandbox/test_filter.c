@@ -129,6 +129,8 @@ static const char *outcome_name(uint32_t result)
         return "ENOSYS";
     case SECCOMP_RET_ERRNO | EPERM:
         return "EPERM";
+    case SECCOMP_RET_ERRNO | EINVAL:
+        return "EINVAL";
     case SECCOMP_RET_ERRNO | EACCES:
         return "EACCES";
     case SECCOMP_RET_ERRNO | EAFNOSUPPORT:
@@ -311,7 +313,15 @@ static const struct {
     {&bare, SYS_tgkill, {GUARDIAN, GUARDIAN, 9}, "EPERM"},
     {&bare, SYS_tkill, {SUPERVISOR, 9}, "EPERM"},
     {&bare, SYS_rt_sigqueueinfo, {SUPERVISOR, 9}, "EPERM"},
-    {&full, SYS_pidfd_send_signal, {3, 9}, "ALLOW"}, /* as kill */
+    {&full, SYS_pidfd_send_signal, {3, 9}, "ALLOW"},        /* as kill */
+    {&full, SYS_fcntl, {3, F_SETOWN, SUPERVISOR}, "ALLOW"}, /* as kill */
+    {&bare, SYS_fcntl, {3, F_SETOWN, SUPERVISOR}, "EPERM"},
+    {&bare, SYS_fcntl, {3, HIGH | F_SETOWN, HIGH | GUARDIAN}, "EPERM"},
+    {&bare, SYS_fcntl, {3, F_SETOWN, (uint64_t)-SUPERVISOR}, "EPERM"},
+    {&bare, SYS_fcntl, {3, F_SETOWN, SUPERVISOR - 1}, "ALLOW"},
+    {&bare, SYS_fcntl, {3, F_SETFL, SUPERVISOR}, "ALLOW"},
+    {&bare, SYS_fcntl, {3, 15, 1}, "EINVAL"}, /* F_SETOWN_EX */
+    {&full, SYS_fcntl, {3, 15, 1}, "ALLOW"},
     {&bare, SYS_pidfd_send_signal, {3, 9}, "NOTIFY"},
     {&full, SYS_pidfd_open, {SUPERVISOR}, "EPERM"},
     {&full, SYS_pidfd_open, {77}, "ALLOW"},

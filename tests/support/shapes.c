@@ -4,9 +4,10 @@
  * `SHAPE ok` for each. Tests compare the lines natively and inside the sandbox.
  *
  * shapes reuse ROUNDS: process numbers are used again while calls are judged. Children name a
- * receiver in their own memory, each its own, and are killed at any moment; a datagram at the wrong
- * receiver means that another process's memory was read. Prints `reuse: N of M numbers were used
- * again, D datagrams, W wrong`.
+ * receiver and a poison pattern in their own memory, each its own at one address, and are killed at
+ * any moment; a datagram at the wrong receiver, or of two patterns, means that another process's
+ * memory was read. Where numbers are few, all but one of them are taken first. Prints `reuse: N of
+ * M numbers were used again, F others taken, D datagrams, W wrong`.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -377,7 +378,11 @@ static const struct {
 
 /* Process numbers used again */
 
-#define RECEIVERS 4u
+#define RECEIVERS    16u
+#define POISON_WORDS 32u
+#define CALLS_MIN    100000u
+#define FREE_NUMBERS 1u    /* that the storm's processes get, over and over */
+#define FILLERS_MAX  1000u /* with more numbers than that, they are not made scarce */
 
 static int receiver_on(struct sockaddr_in *ret)
 {
@@ -392,35 +397,77 @@ static int receiver_on(struct sockaddr_in *ret)
 }
 
 static struct sockaddr_in receivers[RECEIVERS];
+/* At one address in all processes, and another value in each. */
+static struct sockaddr_in named;
+static uint32_t poison[POISON_WORDS];
 
-/** Name receiver @mine, and none other, until killed. */
-__attribute__((noreturn)) static void send_to(unsigned mine)
+/** What is in registers tells the process, too: how much it sends. */
+static size_t poison_len(uint32_t round)
 {
-    static struct sockaddr_in to;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    char byte = (char)mine;
+    return (8 + round % (POISON_WORDS - 7)) * sizeof(poison[0]);
+}
 
-    to = receivers[mine];
+/** Name one receiver and none other, and send the poison of this round, until killed. */
+__attribute__((noreturn)) static void send_to(uint32_t round)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    named = receivers[round % RECEIVERS];
     memset(receivers, 0, sizeof(receivers));
+    for (unsigned i = 0; i < POISON_WORDS; i++)
+        poison[i] = round;
     for (;;)
-        (void)sendto(fd, &byte, 1, 0, (struct sockaddr *)&to, sizeof(to));
+        (void)sendto(fd, poison, poison_len(round), 0, (struct sockaddr *)&named, sizeof(named));
+}
+
+/** All of one process: each word says which, and so do the length and the receiver. */
+static bool is_of_one(const uint32_t *words, ssize_t len, unsigned receiver)
+{
+    bool ok = len >= 32 && (size_t)len == poison_len(words[0]) && words[0] % RECEIVERS == receiver;
+
+    for (unsigned i = 1; ok && i < (size_t)len / sizeof(words[0]); i++)
+        ok = words[i] == words[0];
+    return ok;
+}
+
+/** Take all numbers but a few, where there are not many (pid_max). Returns how many. */
+static unsigned fill_numbers(void)
+{
+    static pid_t fillers[FILLERS_MAX];
+    unsigned count = 0;
+    pid_t pid = 0;
+
+    while (count < FILLERS_MAX && (pid = fork()) > 0)
+        fillers[count++] = pid;
+    if (count < FILLERS_MAX && pid == 0) {
+        (void)pause(); /* ends with the sandbox */
+        _exit(0);
+    }
+    for (unsigned i = 0; i < (pid < 0 ? FREE_NUMBERS : count); i++) {
+        /* the last ones: below 300 (RESERVED_PIDS) the kernel gives none again */
+        need(count > FREE_NUMBERS && kill(fillers[count - 1 - i], SIGKILL) == 0, "kill");
+        (void)ended_well(fillers[count - 1 - i]);
+    }
+    return pid < 0 ? count - FREE_NUMBERS : 0;
 }
 
 static int reuse(unsigned rounds)
 {
     static uint8_t seen[1u << 22];
-    unsigned again = 0, datagrams = 0, wrong = 0;
+    unsigned again = 0, datagrams = 0, wrong = 0, filled, i;
+    uint32_t words[POISON_WORDS + 1];
     int fds[RECEIVERS];
 
-    for (unsigned i = 0; i < RECEIVERS; i++)
+    for (i = 0; i < RECEIVERS; i++)
         fds[i] = receiver_on(&receivers[i]);
-    for (unsigned i = 0; i < rounds; i++) {
-        struct timespec moment = {.tv_nsec = (long)(i % 50) * 20000};
+    filled = fill_numbers();
+    for (i = 0; i < rounds || (datagrams < CALLS_MIN && i < 4 * rounds); i++) {
+        struct timespec moment = {.tv_nsec = (long)(i % 25) * 10000};
         pid_t pid = fork();
-        char byte;
+        ssize_t n;
 
         if (pid == 0)
-            send_to(i % RECEIVERS);
+            send_to(i);
         need(pid > 0, "fork");
         again += seen[(unsigned)pid % sizeof(seen)];
         seen[(unsigned)pid % sizeof(seen)] = 1;
@@ -428,14 +475,14 @@ static int reuse(unsigned rounds)
         (void)kill(pid, SIGKILL);
         (void)ended_well(pid);
         for (unsigned k = 0; k < RECEIVERS; k++) {
-            while (recv(fds[k], &byte, 1, 0) == 1) {
+            while ((n = recv(fds[k], words, sizeof(words), 0)) >= 0) {
                 datagrams++;
-                wrong += (unsigned)byte != k;
+                wrong += !is_of_one(words, n, k);
             }
         }
     }
-    printf("reuse: %u of %u numbers were used again, %u datagrams, %u wrong\n", again, rounds,
-           datagrams, wrong);
+    printf("reuse: %u of %u numbers were used again, %u others taken, %u datagrams, %u wrong\n",
+           again, i, filled, datagrams, wrong);
     return wrong == 0 && datagrams > 0 ? 0 : 1;
 }
 

@@ -21,7 +21,7 @@
 #define STALLED        100u
 #define PIECES         3000u
 #define GARBAGE        5000u
-#define OWN_SEQ        1001u /* behind rogue_connect() */
+#define OWN_SEQ        ROGUE_OWN_SEQ
 
 /* Of the test that runs in this process. */
 static struct tunnel t;

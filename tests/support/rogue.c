@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "tests/support/suite.h"
 
-#define OWN_ISN    1000u
+#define OWN_ISN    (ROGUE_OWN_SEQ - 1)
 #define IP_HEADER  20u
 #define TCP_HEADER 20u
 #define TURN_EVERY 32u /* packets, so that no buffer of the kernel's overflows for long */
@@ -38,7 +38,7 @@ static void store_be32_at(uint8_t *p, uint32_t v)
 
 /** RFC 791 3.1; @fragment: the flags and offset field. */
 static void put_ip(uint8_t *p, size_t len, uint16_t id, uint16_t fragment, uint8_t protocol,
-                   const struct ip *to)
+                   const struct ip *from, const struct ip *to)
 {
     memset(p, 0, IP_HEADER);
     p[0] = 0x45;
@@ -47,7 +47,7 @@ static void put_ip(uint8_t *p, size_t len, uint16_t id, uint16_t fragment, uint8
     store_be16(p + 6, fragment);
     p[8] = 64;
     p[9] = protocol;
-    memcpy(p + 12, (const uint8_t[]){10, 9, 0, 3}, 4);
+    memcpy(p + 12, from->bytes, 4);
     memcpy(p + 16, to->bytes, 4);
     store_be16(p + 10, fold(sum_of(0, p, IP_HEADER)));
 }
@@ -66,7 +66,7 @@ void rogue_send(struct rogue *r, const struct rogue_segment *s)
     uint32_t sum;
 
     ck_assert_uint_le(s->len, ROGUE_PAYLOAD_MAX);
-    put_ip(packet, IP_HEADER + len, 0, 0x4000, IPPROTO_TCP, &s->to.ip);
+    put_ip(packet, IP_HEADER + len, 0, 0x4000, IPPROTO_TCP, &r->own, &s->to.ip);
     store_be16(tcp, s->from);
     store_be16(tcp + 2, s->to.port);
     store_be32_at(tcp + 4, s->seq);
@@ -90,7 +90,7 @@ void rogue_fragment(struct rogue *r, const struct endpoint *to, uint16_t id, uns
 
     ck_assert(at % 8 == 0 && len <= ROGUE_PAYLOAD_MAX);
     put_ip(packet, IP_HEADER + len, id, (uint16_t)(at / 8 | (has_more ? 0x2000u : 0)), IPPROTO_UDP,
-           &to->ip);
+           &r->own, &to->ip);
     if (at == 0) { /* a header that promises the largest datagram; no checksum (RFC 768) */
         store_be16(packet + IP_HEADER, 4000);
         store_be16(packet + IP_HEADER + 2, to->port);
@@ -114,6 +114,7 @@ static void on_packet(void *self, struct wg_peer_id peer, struct bytes packet)
     const uint8_t *tcp = packet.data + IP_HEADER;
     struct rogue_port *port;
     unsigned flags, payload;
+    uint32_t seq;
 
     (void)peer;
     r->replies++;
@@ -123,6 +124,7 @@ static void on_packet(void *self, struct wg_peer_id peer, struct bytes packet)
     port = &r->ports[load_be16(tcp + 2)];
     flags = load_be16(tcp + 12) & 0x3fu;
     payload = (unsigned)(packet.len - IP_HEADER - (size_t)(tcp[12] >> 4) * 4);
+    seq = (uint32_t)load_be16(tcp + 4) << 16 | load_be16(tcp + 6);
     port->segments++;
     port->bytes += payload;
     port->largest = payload > port->largest ? payload : port->largest;
@@ -131,7 +133,11 @@ static void on_packet(void *self, struct wg_peer_id peer, struct bytes packet)
         port->resets++;
     if ((flags & (ROGUE_SYN | ROGUE_ACK)) == (ROGUE_SYN | ROGUE_ACK)) {
         port->is_answered = true;
-        port->their_seq = (uint32_t)load_be16(tcp + 4) << 16 | load_be16(tcp + 6);
+        port->their_seq = seq;
+    } else if ((flags & ROGUE_SYN) != 0) {
+        port->is_asked = true;
+        port->their_seq = seq;
+        port->their_port = load_be16(tcp);
     }
 }
 
@@ -143,7 +149,7 @@ static void udp_ready(void *self, uint32_t events)
 
     (void)events;
     while ((got = recv(r->udp.fd, datagram, sizeof(datagram), MSG_DONTWAIT)) >= 0)
-        (void)wg_input(r->wg, &r->gateway, datagram, (size_t)got, mono_now());
+        (void)wg_input(r->wg, &r->victim, datagram, (size_t)got, mono_now());
 }
 
 static int64_t wall(void *self)
@@ -159,9 +165,10 @@ void rogue_key(struct rogue *r)
     ck_assert_int_eq(wg_key_public(r->private_key, r->public_key), 0);
 }
 
-void rogue_join(struct rogue *r, struct tunnel *t)
+static void join(struct rogue *r, struct tunnel *t, const char *own,
+                 const uint8_t their_public[static WG_KEY_LEN], uint16_t their_port)
 {
-    struct prefix everything[1], own;
+    struct prefix everything[1];
     struct wg_peer_conf peer = {
         .has_endpoint = true, .allowed_ips = everything, .allowed_ip_count = 1};
     struct wg_conf conf = {.address_count = 1, .peers = &peer, .peer_count = 1};
@@ -172,18 +179,28 @@ void rogue_join(struct rogue *r, struct tunnel *t)
     r->tunnel = t;
     r->ports = calloc(65536, sizeof(*r->ports));
     ck_assert_ptr_nonnull(r->ports);
-    r->gateway = (struct endpoint){.ip = ip_v4(127, 0, 0, 1), .port = t->gateway_port};
+    r->victim = (struct endpoint){.ip = ip_v4(127, 0, 0, 1), .port = their_port};
     r->udp = (struct loop_watch){
         .fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), .ready = udp_ready, .self = r};
     ck_assert_int_ge(r->udp.fd, 0);
     ck_assert_int_eq(loop_watch(t->loop, &r->udp, EPOLLIN), 0);
     ck_assert_int_eq(prefix_parse(bytes_of_str("0.0.0.0/0"), true, &everything[0]), 0);
-    ck_assert_int_eq(prefix_parse(bytes_of_str("10.9.0.3/32"), true, &own), 0);
-    conf.addresses[0] = own;
+    ck_assert_int_eq(prefix_parse(bytes_of_str(own), true, &conf.addresses[0]), 0);
+    r->own = conf.addresses[0].ip;
     memcpy(conf.private_key, r->private_key, WG_KEY_LEN);
-    memcpy(peer.public_key, t->gateway_public, WG_KEY_LEN);
-    peer.endpoint = r->gateway;
+    memcpy(peer.public_key, their_public, WG_KEY_LEN);
+    peer.endpoint = r->victim;
     ck_assert_int_eq(wg_new(&conf, &sink, &env, &r->wg, &why), 0);
+}
+
+void rogue_join(struct rogue *r, struct tunnel *t)
+{
+    join(r, t, "10.9.0.3/32", t->gateway_public, t->gateway_port);
+}
+
+void rogue_join_client(struct rogue *r, struct tunnel *t)
+{
+    join(r, t, "10.8.0.9/32", t->client_public, netstack_udp_port(t->ns));
 }
 
 void rogue_leave(struct rogue *r)
@@ -223,4 +240,23 @@ bool rogue_connect(struct rogue *r, uint16_t from, const struct endpoint *to, ui
     s.mss = 0;
     rogue_send(r, &s);
     return true;
+}
+
+void rogue_accept(struct rogue *r, uint16_t port, uint16_t window, uint16_t mss,
+                  struct endpoint *ret)
+{
+    struct rogue_port *p = &r->ports[port];
+    struct mono limit = mono_add_ms(mono_now(), 10000);
+
+    while (!p->is_asked && mono_before(mono_now(), limit))
+        rogue_turn(r, 1);
+    ck_assert(p->is_asked);
+    *ret = (struct endpoint){.ip = ip_v4(10, 9, 0, 2), .port = p->their_port};
+    rogue_send(r, &(struct rogue_segment){.from = port,
+                                          .to = *ret,
+                                          .seq = OWN_ISN,
+                                          .ack = p->their_seq + 1,
+                                          .flags = ROGUE_SYN | ROGUE_ACK,
+                                          .window = window,
+                                          .mss = mss});
 }

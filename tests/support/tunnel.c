@@ -40,8 +40,9 @@ static void make_conf(struct wg_conf *conf, const uint8_t private_key[static WG_
     peer->allowed_ips[1] = prefix_of(is_gateway ? "fd09::2/128" : "::/0");
 }
 
-/** One more peer of the gateway's. */
-static void add_rogue(struct wg_conf *conf, const uint8_t public_key[static WG_KEY_LEN])
+/** One more peer. */
+static void add_rogue(struct wg_conf *conf, const uint8_t public_key[static WG_KEY_LEN],
+                      const char *allowed)
 {
     struct wg_peer_conf *peers = calloc(2, sizeof(*peers));
 
@@ -54,7 +55,7 @@ static void add_rogue(struct wg_conf *conf, const uint8_t public_key[static WG_K
     peers[1].allowed_ips = calloc(1, sizeof(peers[1].allowed_ips[0]));
     must(peers[1].allowed_ips != NULL);
     peers[1].allowed_ip_count = 1;
-    peers[1].allowed_ips[0] = prefix_of("10.9.0.3/32");
+    peers[1].allowed_ips[0] = prefix_of(allowed);
 }
 
 struct gateway_side {
@@ -174,8 +175,11 @@ void tunnel_up(struct tunnel *t, const struct tunnel_options *options)
     make_conf(&client, client_key, gateway_key, /*is_gateway=*/false, options->mtu);
     make_conf(&gateway, gateway_key, client_key, /*is_gateway=*/true, options->mtu);
     ck_assert_int_eq(wg_key_public(gateway_key, t->gateway_public), 0);
+    ck_assert_int_eq(wg_key_public(client_key, t->client_public), 0);
     if (options->rogue_public != NULL)
-        add_rogue(&gateway, options->rogue_public);
+        add_rogue(&gateway, options->rogue_public, "10.9.0.3/32");
+    if (options->client_rogue != NULL)
+        add_rogue(&client, options->client_rogue, "10.8.0.0/24");
     ck_assert_int_eq(pipe2(control, O_CLOEXEC), 0);
     ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
     t->gateway = fork();

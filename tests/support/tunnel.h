@@ -32,6 +32,7 @@ struct tunnel {
     struct tunnel_relay relay;
     uint16_t gateway_port;
     uint8_t gateway_public[WG_KEY_LEN];
+    uint8_t client_public[WG_KEY_LEN];
 };
 
 struct tunnel_options {
@@ -41,6 +42,8 @@ struct tunnel_options {
     uint16_t mtu;
     const uint8_t *rogue_public; /* a second peer of the gateway, 10.9.0.3, whose flows may be left
                                     open at the end; NULL: none */
+    const uint8_t *client_rogue; /* a second peer of the client, 10.8.0.0/24, whose address is not
+                                    known beforehand; NULL: none */
 };
 
 /** tunnel_up() - Start both ends; the addresses are 10.9.0.2, fd09::2 (client) and .1, ::1. */

@@ -253,10 +253,12 @@ static int error_of_v6(uint8_t type, uint8_t code)
     return type == 3 ? -EHOSTUNREACH : 0;
 }
 
-/** The packet that an error quotes may be cut; its own length field is not trusted. */
+/** The packet that an error quotes may be cut; its own length field is not trusted. Of a fragmented
+ * one only the first piece, with the transport's header, tells what it was. */
 static int parse_quoted(struct bytes raw, bool is_v6, struct packet *ret)
 {
     size_t header;
+    unsigned offset = 0;
 
     *ret = (struct packet){.is_fragment = false};
     if (raw.len < (is_v6 ? IPV6_HEADER : IPV4_HEADER) || raw.data[0] >> 4 != (is_v6 ? 6 : 4))
@@ -268,13 +270,19 @@ static int parse_quoted(struct bytes raw, bool is_v6, struct packet *ret)
         ret->src = ip_from_v6(raw.data + 8);
         ret->dst = ip_from_v6(raw.data + 24);
         ret->proto = raw.data[6];
+        if (ret->proto == NEXT_FRAGMENT && raw.len - header >= FRAG_HEADER) {
+            ret->proto = raw.data[header];
+            offset = load_be16(raw.data + header + 2) & 0xfff8u;
+            header += FRAG_HEADER;
+        }
     } else {
         ret->src = ip_v4(raw.data[12], raw.data[13], raw.data[14], raw.data[15]);
         ret->dst = ip_v4(raw.data[16], raw.data[17], raw.data[18], raw.data[19]);
         ret->proto = raw.data[9];
+        offset = load_be16(raw.data + 6) & 0x1fffu;
     }
     ret->l4 = bytes_of(raw.data + header, raw.len - header);
-    return 0;
+    return offset == 0 ? 0 : -EBADMSG;
 }
 
 int packet_error(const struct packet *p, struct packet_error *ret)

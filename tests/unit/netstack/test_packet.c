@@ -399,7 +399,59 @@ START_TEST(error_about_an_echo_request_names_it)
 }
 END_TEST
 
+struct pieces {
+    unsigned count;
+    uint8_t bytes[4][1500];
+    size_t len[4];
+};
+
+static void take_piece(void *self, struct bytes packet)
+{
+    struct pieces *p = self;
+
+    ck_assert(p->count < ARRAY_COUNT(p->bytes) && packet.len <= sizeof(p->bytes[0]));
+    memcpy(p->bytes[p->count], packet.data, packet.len);
+    p->len[p->count++] = packet.len;
+}
+
+/* A host on the way complains about one piece of a datagram: by the first, the datagram is known;
+ * what is at the start of another is no header. */
+START_TEST(error_about_the_first_fragment_names_the_datagram)
+{
+    static const uint8_t payload[3000] = {1};
+    static struct pieces pieces;
+    struct endpoint src = at(sources[_i]), dst = at(targets[_i]);
+    uint8_t answer[PACKET_ERROR_MAX];
+    struct packet about = {.src = src.ip, .dst = dst.ip}, p;
+    struct packet_error e;
+
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, sizeof(payload)), 1420, 7,
+                                     take_piece, &pieces),
+                     0);
+    ck_assert_uint_eq(pieces.count, 3);
+    for (unsigned i = 0; i < pieces.count; i++) {
+        int len;
+
+        about.raw = bytes_of(pieces.bytes[i], pieces.len[i]);
+        len = packet_write_error(&about, -ECONNREFUSED, answer, sizeof(answer));
+        ck_assert_int_eq(packet_parse(bytes_of(answer, (size_t)len), &p), 0);
+        ck_assert_int_eq(packet_error(&p, &e), i == 0 ? 0 : -EBADMSG);
+    }
+    about.raw = bytes_of(pieces.bytes[0], pieces.len[0]);
+    ck_assert_int_eq(
+        packet_parse(bytes_of(answer, (size_t)packet_write_error(&about, -ECONNREFUSED, answer,
+                                                                 sizeof(answer))),
+                     &p),
+        0);
+    ck_assert_int_eq(packet_error(&p, &e), 0);
+    ck_assert_uint_eq(e.proto, PACKET_UDP);
+    ck_assert(endpoint_equal(&e.src, &src));
+    ck_assert(endpoint_equal(&e.dst, &dst));
+}
+END_TEST
+
 static const struct suite_test tests[] = {
+    SUITE_ROWS(error_about_the_first_fragment_names_the_datagram, 2),
     SUITE_ROWS(datagram_written_is_read_again, 2),
     SUITE_TEST(datagram_with_any_flipped_bit_is_refused),
     SUITE_ROWS(datagram_cut_anywhere_is_refused, 2),

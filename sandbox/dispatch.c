@@ -174,7 +174,10 @@ static void on_expired(void *self, const struct call *call, enum held_for what)
     struct session *s = self;
     int err = what == HELD_CONNECT ? -EINPROGRESS : -EAGAIN; /* socket(7), SO_SNDTIMEO */
 
-    (void)notify_answer(&s->notify, call->id, err); /* ENOENT: interrupted meanwhile */
+    if ((what & HELD_AGAIN) != 0)
+        on_resume(self, call, (struct mono){0});
+    else
+        (void)notify_answer(&s->notify, call->id, err); /* ENOENT: interrupted meanwhile */
 }
 
 static bool on_is_valid(void *self, const struct call *call)

@@ -26,6 +26,7 @@ enum held_for {
     HELD_INPUT = 1 << 2,
     HELD_OUTPUT = 1 << 3,
     HELD_ALL = 0xf,
+    HELD_AGAIN = 1 << 4, /* with others: at the deadline the call is run again, not ended */
 };
 
 struct held {

@@ -45,6 +45,7 @@ int notify_receive(struct notify *n, struct call *ret)
     for (unsigned i = 0; i < 6; i++)
         ret->arg[i] = raw.data.args[i];
     ret->ip = raw.data.instruction_pointer;
+    ret->since = (struct mono){0};
     return 0;
 }
 

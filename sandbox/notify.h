@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 
 /** A trapped call, as the kernel describes it. Pointers among the arguments are the agent's. */
@@ -22,7 +23,8 @@ struct call {
     pid_t tid;   /* of the calling thread, in the supervisor's numbering */
     int nr;      /* number of the call, native architecture */
     uint64_t arg[6];
-    uint64_t ip; /* where the call was made: tells a restarted call from a new one */
+    uint64_t ip;       /* where the call was made: tells a restarted call from a new one */
+    struct mono since; /* when a call that counts its time began; else zero */
 };
 
 struct notify {

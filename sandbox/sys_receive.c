@@ -290,18 +290,93 @@ int64_t sys_recvmsg(struct session *s, struct trap *t)
     return n;
 }
 
-int64_t sys_recvmmsg(struct session *s, struct trap *t)
+/* recvmmsg(2) without MSG_WAITFORONE waits for all the messages that it has room for. None is taken
+ * before, so that a signal loses none. The agent's queue is no place for many: from so much on, the
+ * call ends with fewer. */
+#define BATCH_QUEUED_MAX 64u
+#define BATCH_BYTES_MAX  (96u << 10)
+
+/** Its time limit, which is looked at when a datagram arrives, and at no other time. */
+struct batch_limit {
+    bool is_given;
+    int64_t ns;
+};
+
+static int limit_read(struct session *s, const struct trap *t, struct batch_limit *ret)
 {
-    unsigned count =
-        (unsigned)t->call.arg[2] < MESSAGES_MAX ? (unsigned)t->call.arg[2] : MESSAGES_MAX;
-    int flags = (int)t->call.arg[3] & ~MSG_WAITFORONE;
+    struct timespec raw;
+    int err;
+
+    *ret = (struct batch_limit){.is_given = t->call.arg[4] != 0};
+    if (!ret->is_given)
+        return 0;
+    err = trap_read(s, t, t->call.arg[4], &raw, sizeof(raw));
+    if (err < 0)
+        return err;
+    if (raw.tv_sec < 0 || raw.tv_nsec < 0 || raw.tv_nsec >= NS_PER_S)
+        return -EINVAL;
+    ret->ns = raw.tv_sec < INT32_MAX ? raw.tv_sec * NS_PER_S + raw.tv_nsec : INT64_MAX;
+    return 0;
+}
+
+static bool limit_is_over(const struct trap *t, const struct batch_limit *limit)
+{
+    return limit->is_given && mono_now().ns - t->call.since.ns >= limit->ns;
+}
+
+/** What is left of it, to where it was read from. */
+static int limit_write(struct session *s, const struct trap *t, const struct batch_limit *limit)
+{
+    int64_t left = limit->ns - (mono_now().ns - t->call.since.ns);
+    struct timespec raw = {0};
+
+    if (!limit->is_given || limit->ns == INT64_MAX)
+        return 0;
+    if (left > 0)
+        raw = (struct timespec){.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
+    return trap_write(s, t, t->call.arg[4], &raw, sizeof(raw));
+}
+
+/** Is there more to wait for? Says no when in doubt: what there is, is then taken. */
+static bool batch_waits(struct session *s, const struct trap *t, unsigned count,
+                        const struct batch_limit *limit)
+{
+    struct vsock *v = t->sock;
+    uint32_t events = trap_events(t);
+    int queued = 0;
+
+    if (v->so_error != 0 || (events & (EPOLLRDHUP | EPOLLHUP)) != 0 ||
+        (t->is_resumed && !mono_before(mono_now(), t->deadline)))
+        return false;
+    if (ioctl(t->fd, SIOCINQ, &queued) == 0)
+        vsock_note_sync(s->sockets, v, (uint64_t)queued);
+    if ((events & EPOLLIN) == 0)
+        return true;
+    return v->note_count < count && v->note_count < BATCH_QUEUED_MAX &&
+           v->note_bytes < BATCH_BYTES_MAX && !(v->note_count > 0 && limit_is_over(t, limit));
+}
+
+/** SO_RCVTIMEO begins anew with each datagram. */
+static int64_t batch_hold(struct session *s, const struct trap *t)
+{
+    struct trap fresh = *t;
+    int err;
+
+    fresh.is_resumed = false;
+    err = held_add(s->held, &t->call, t->sock, (enum held_for)(HELD_INPUT | HELD_AGAIN),
+                   trap_deadline(s, &fresh, SO_RCVTIMEO));
+    return err < 0 ? err : CALL_HELD;
+}
+
+/** Take what is there, up to @count. */
+static int64_t batch_take(struct session *s, struct trap *t, unsigned count, int flags,
+                          const struct batch_limit *limit)
+{
     struct message m;
     unsigned done = 0;
     int64_t n = 0;
 
-    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
-        return receive_unix_mmsg(s, t, count);
-    for (; done < count; done++) {
+    while (done < count) {
         uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
         uint32_t len;
 
@@ -315,6 +390,41 @@ int64_t sys_recvmmsg(struct session *s, struct trap *t)
         n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
         if (n < 0)
             break;
+        done++;
+        if (!t->is_resumed && limit_is_over(t, limit))
+            break;
     }
-    return done > 0 ? (int64_t)done : n;
+    if (done == 0)
+        return n;
+    if (n < 0 && n != -EAGAIN && n != -ESRCH && vsock_is_dgram(t->sock))
+        udp_error_put(s, t->sock, (int)n); /* as do_recvmmsg() */
+    n = limit_write(s, t, limit);
+    return n < 0 ? n : (int64_t)done;
+}
+
+int64_t sys_recvmmsg(struct session *s, struct trap *t)
+{
+    unsigned count =
+        (unsigned)t->call.arg[2] < MESSAGES_MAX ? (unsigned)t->call.arg[2] : MESSAGES_MAX;
+    int flags = (int)t->call.arg[3] & ~MSG_WAITFORONE;
+    struct batch_limit limit;
+    bool waits_for_all;
+    int64_t n;
+
+    if (t->sock == NULL || t->sock->kind == VSOCK_TCP)
+        return receive_unix_mmsg(s, t, count);
+    n = limit_read(s, t, &limit);
+    if (n < 0)
+        return n;
+    if (limit.is_given && t->call.since.ns == 0)
+        t->call.since = mono_now();
+    waits_for_all = count > 1 && t->fd >= 0 && vsock_is_dgram(t->sock) &&
+                    ((int)t->call.arg[3] & (MSG_WAITFORONE | MSG_DONTWAIT | MSG_ERRQUEUE)) == 0 &&
+                    !trap_is_nonblock(s, t);
+    if (!waits_for_all)
+        return batch_take(s, t, count, flags, &limit);
+    if (batch_waits(s, t, count, &limit))
+        return batch_hold(s, t);
+    n = batch_take(s, t, count, flags | MSG_DONTWAIT, &limit);
+    return n == -EAGAIN && mono_before(mono_now(), t->deadline) ? batch_hold(s, t) : n;
 }

@@ -109,6 +109,12 @@ int udp_error_take(struct session *s, struct vsock *v, int agent_end)
     return err;
 }
 
+void udp_error_put(struct session *s, struct vsock *v, int err)
+{
+    v->so_error = -err;
+    alarm_set(s, v);
+}
+
 int udp_error_next(struct session *s, struct vsock *v, int agent_end, uint8_t *ret_data,
                    struct vsock_note *ret)
 {

@@ -25,6 +25,8 @@ void udp_error_raise_by(struct session *s, struct vsock *v, const struct endpoin
 /** udp_error_take() - The pending error, -errno, which is then none any more; 0 none. @agent_end:
  * our duplicate of the agent's end, or -1. */
 int udp_error_take(struct session *s, struct vsock *v, int agent_end);
+/** udp_error_put() - The next call shall fail with @err (-errno), whatever it is about. */
+void udp_error_put(struct session *s, struct vsock *v, int err);
 /** udp_error_next() - Take the oldest entry of the error queue: what it quotes to @ret_data, of
  * SESSION_SCRATCH bytes. Returns the length, or -EAGAIN the queue is empty. */
 int udp_error_next(struct session *s, struct vsock *v, int agent_end, uint8_t *ret_data,

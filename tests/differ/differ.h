@@ -42,6 +42,8 @@ extern const struct differ_case ping_cases[];
 extern const unsigned ping_case_count;
 extern const struct differ_case udp_cases[];
 extern const unsigned udp_case_count;
+extern const struct differ_case batch_cases[];
+extern const unsigned batch_case_count;
 
 int differ_serve(void);
 

@@ -55,15 +55,35 @@ void lwip_packet_free(struct pbuf *p)
     (void)pbuf_free(p);
 }
 
+/**
+ * lwIP numbers its packets by one counter, which would tell each peer how many others get, and lets
+ * strangers scan by it. A packet that is no fragment may have any number (RFC 6864 4.1).
+ */
+static void hide_count(uint8_t *packet, size_t len)
+{
+    uint16_t id = (uint16_t)lattice_lwip_random();
+    uint32_t sum;
+
+    if (len < IP_HLEN || packet[0] >> 4 != 4 || (load_be16(packet + 6) & 0x3fff) != 0)
+        return;
+    sum = (uint16_t)~load_be16(packet + 10) + (uint32_t)(uint16_t)~load_be16(packet + 4) + id;
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    store_be16(packet + 4, id);
+    store_be16(packet + 10, (uint16_t)~sum); /* RFC 1624 3 */
+}
+
 static err_t send_out(struct pbuf *p)
 {
     if (stack == NULL)
         return ERR_IF;
     if (p->next == NULL) {
+        hide_count(p->payload, p->len);
         tunnel_send(stack, bytes_of(p->payload, p->len));
     } else {
         u16_t len = pbuf_copy_partial(p, flat, p->tot_len, 0);
 
+        hide_count(flat, len);
         tunnel_send(stack, bytes_of(flat, len));
     }
     return ERR_OK;

@@ -445,23 +445,72 @@ static int check_own(struct builder *b)
     return 0;
 }
 
-/** Names that are to be protected: all but those that exactly the policy names for writing. */
-static void choose_masks(struct builder *b)
+/** Does the policy name exactly @path for writing? Or, @or_above, a directory above it that lies
+ * below the workspace? */
+static bool is_named(const struct builder *b, const char *path, bool or_above)
 {
     const struct nameset *write = &b->f->policy->write;
-    size_t len = strlen(b->workspace);
+    char named[PATH_CAP];
+
+    for (unsigned i = 0; i < write->count; i++)
+        if (expand_lexically(b, write->items[i], named, sizeof(named)) == 0 &&
+            is_below(named, b->workspace) &&
+            (or_above ? is_within(path, named) : strcmp(path, named) == 0))
+            return true;
+    return false;
+}
+
+/** A name in a repository. Returns false when it is too long. */
+static bool path_in(const struct builder *b, const struct repository *r, const char *name,
+                    char *ret, size_t cap)
+{
+    int len = snprintf(ret, cap, "%s%s%s%s%s", b->workspace, r->path[0] != '\0' ? "/" : "", r->path,
+                       name[0] != '\0' ? "/" : "", name);
+
+    return len > 0 && (size_t)len < cap;
+}
+
+/** Names that are to be protected in a repository: all but those that exactly the policy names for
+ * writing. */
+static void choose_names(const struct builder *b, struct repository *r)
+{
+    char path[2 * PATH_CAP];
+    struct stat st;
     const char *name;
 
-    for (unsigned i = 0; (name = masks_name(i)) != NULL; i++) {
-        char path[PATH_CAP];
-        bool is_named = false;
-
-        for (unsigned k = 0; k < write->count && !is_named; k++)
-            is_named = expand_lexically(b, write->items[k], path, sizeof(path)) == 0 &&
-                       is_below(path, b->workspace) && strcmp(path + len + 1, name) == 0;
-        if (!is_named)
-            b->plan->masked |= UINT32_C(1) << i;
+    for (unsigned i = 0; (name = masks_name(r->part, i)) != NULL; i++) {
+        if (name[0] == '\0' || !path_in(b, r, name, path, sizeof(path)) ||
+            is_named(b, path, /*or_above=*/false))
+            continue;
+        if (r->path[0] != '\0' && lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+            log_warn("a link cannot be protected", F_STR("path", path));
+            continue;
+        }
+        r->masked |= UINT32_C(1) << i;
     }
+}
+
+/** Repositories below what the policy names for writing are the program's own. */
+static int choose_masks(struct builder *b)
+{
+    struct repositories *found = &b->plan->repositories;
+    char path[2 * PATH_CAP];
+    int err = repositories_find(b->workspace, found);
+
+    if (err < 0)
+        return why_set(b->why, err, "cannot look for repositories in the workspace: %s",
+                       strerror(-err));
+    for (unsigned i = 0; i < found->count; i++) {
+        struct repository *r = &found->items[i];
+
+        if (i == 0 ||
+            (path_in(b, r, "", path, sizeof(path)) && !is_named(b, path, /*or_above=*/true)))
+            choose_names(b, r);
+    }
+    if (found->is_partial)
+        log_warn("the workspace is large: its repositories are protected as far as they were found",
+                 F_INT("found", found->count));
+    return 0;
 }
 
 /** A directory on the way to the workspace may be open for writing (/tmp), and then all below. */
@@ -505,10 +554,9 @@ static int build(struct builder *b)
         err = grant_cache(b);
     if (err == 0)
         err = check_own(b);
-    if (err < 0)
-        return err;
-    choose_masks(b);
-    return find_pin(b);
+    if (err == 0)
+        err = choose_masks(b);
+    return err < 0 ? err : find_pin(b);
 }
 
 int files_plan_new(const struct sandbox_files *f, struct files_plan **ret, struct why *why)
@@ -547,6 +595,7 @@ void files_plan_free(struct files_plan *plan)
         free((char *)(uintptr_t)plan->rules[i].path);
     for (unsigned i = 0; i < plan->env_count; i++)
         free(plan->env[i]);
+    repositories_done(&plan->repositories);
     free(plan->rules);
     free(plan->workspace);
     free(plan);

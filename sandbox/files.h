@@ -12,6 +12,7 @@
 #include "base/landlock.h"
 #include "base/must.h"
 #include "base/why.h"
+#include "sandbox/repositories.h"
 #include "sandbox/sandbox.h"
 
 #define FILES_ABI_MIN   2 /* the first that can let files be moved between directories */
@@ -28,7 +29,8 @@ struct files_plan {
     /* Its name from this byte on could be moved, for the directory above is open for writing: that
      * is to be kept from, too. The whole length: nothing of it. */
     size_t pinned_from;
-    uint32_t masked; /* names in it that are to be read-only where that can be had: masks.h */
+    struct repositories repositories; /* in it; with the names that are to be read-only where that
+                                       * can be had: masks.h */
 };
 
 /**

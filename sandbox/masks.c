@@ -14,16 +14,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -31,8 +27,8 @@
 #include "sandbox/files.h"
 
 #define PATH_CAP   4096
+#define GIT_PREFIX ".git/"
 #define PLACE_MODE 0555
-#define STOP_MS    2000 /* a few calls to rmdir(2) */
 
 enum place {
     PLACE_NONE,    /* protected only when it exists */
@@ -67,9 +63,27 @@ static const struct {
     {".envrc", PLACE_NONE},
 };
 
-const char *masks_name(unsigned i)
+/** The name relative to a git directory; NULL: it is none of a git directory's. */
+static const char *name_in_git_dir(unsigned i)
 {
-    return i < ARRAY_COUNT(names) ? names[i].name : NULL;
+    size_t len = sizeof(GIT_PREFIX) - 1;
+
+    return strncmp(names[i].name, GIT_PREFIX, len) == 0 ? names[i].name + len : NULL;
+}
+
+const char *masks_name(enum repository_part part, unsigned i)
+{
+    const char *name;
+
+    if (i >= ARRAY_COUNT(names))
+        return NULL;
+    if (part == REPOSITORY_TREE)
+        return names[i].name;
+    name = name_in_git_dir(i);
+    if (name == NULL || (part == REPOSITORY_WORKTREE && strcmp(name, "commondir") != 0 &&
+                         strcmp(name, "config.worktree") != 0))
+        return "";
+    return name;
 }
 
 static int open_path(int dir, const char *name)
@@ -130,10 +144,16 @@ static int open_target(int dir, const char *name, enum place place)
     return open_path(dir, name);
 }
 
-static int mask(int dir, unsigned i, struct why *why)
+/** What stands in the place of the name when it does not exist. */
+static enum place place_of(const struct repository *r, unsigned i)
 {
-    const char *slash = strchr(names[i].name, '/');
-    auto_fd fd = open_target(dir, slash != NULL ? slash + 1 : names[i].name, names[i].place);
+    return r->part == REPOSITORY_WORKTREE ? PLACE_NONE : names[i].place;
+}
+
+static int mask(const struct repository *r, int dir, const char *name, unsigned i, struct why *why)
+{
+    const char *slash = r->path[0] != '\0' ? "/" : "";
+    auto_fd fd = open_target(dir, name, place_of(r, i));
     struct stat st;
     int err = fd < 0 ? fd : 0;
 
@@ -144,15 +164,15 @@ static int mask(int dir, unsigned i, struct why *why)
     if (err == 0 && S_ISLNK(st.st_mode))
         return why_set(
             why, -ELOOP,
-            "%s is a link, and cannot be protected in the workspace; --write ./%s leaves "
+            "%s%s%s is a link, and cannot be protected in the workspace; --write ./%s%s%s leaves "
             "it to the program",
-            names[i].name, names[i].name);
+            r->path, slash, names[i].name, r->path, slash, names[i].name);
     if (err == 0 && S_ISDIR(st.st_mode) && strcmp(names[i].name, ".git") == 0)
         return 0;
     if (err == 0)
         err = mount_over(fd, /*is_read_only=*/true);
-    return err < 0 ? why_set(why, err, "cannot protect %s in the workspace: %s", names[i].name,
-                             strerror(-err))
+    return err < 0 ? why_set(why, err, "cannot protect %s%s%s in the workspace: %s", r->path, slash,
+                             name, strerror(-err))
                    : 0;
 }
 
@@ -178,30 +198,103 @@ static int enter_workspace(const struct files_plan *plan)
     return chdir(plan->workspace) < 0 ? -errno : open_path(AT_FDCWD, ".");
 }
 
-int masks_enter(const struct files_plan *plan, struct why *why)
+/** Has the directory that the first @len bytes of @path name been pinned, on the way to one of the
+ * first @count? */
+static bool is_pinned(const struct repositories *all, unsigned count, const char *path, size_t len)
 {
-    auto_fd root = enter_workspace(plan);
+    for (unsigned i = 0; i < count; i++) {
+        const struct repository *r = &all->items[i];
+        size_t own = strlen(r->path);
+        size_t git = own + (own > 0 ? 1 : 0); /* where a name in it begins */
+
+        if (r->masked == 0)
+            continue;
+        if (own >= len && strncmp(r->path, path, len) == 0 &&
+            (r->path[len] == '/' || r->path[len] == '\0'))
+            return true;
+        if (r->part == REPOSITORY_TREE && len == git + 4 && strncmp(r->path, path, own) == 0 &&
+            (own == 0 || path[own] == '/') && strncmp(path + git, ".git", 4) == 0)
+            return true;
+    }
+    return false;
+}
+
+/** Open the directory of a repository; it and those on the way are mounted over themselves. */
+static int enter_repository(int root, const struct repositories *all, unsigned which)
+{
+    const char *path = all->items[which].path;
+    char name[NAME_MAX + 1];
+    auto_fd at = open_path(root, ".");
+
+    for (const char *part = path; at >= 0 && *part != '\0';) {
+        size_t len = strcspn(part, "/");
+        size_t end = (size_t)(part - path) + len;
+        int below;
+
+        if (len > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(name, part, len);
+        name[len] = '\0';
+        below = is_pinned(all, which, path, end) ? open_path(at, name) : pin(at, name);
+        own_close(&at);
+        at = below;
+        part += len + (part[len] == '/');
+    }
+    return take_fd(&at);
+}
+
+static int mask_git_dir(const struct repository *r, int dir, struct why *why)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(names) && err == 0; i++)
+        if ((r->masked & UINT32_C(1) << i) != 0 && name_in_git_dir(i) != NULL)
+            err = mask(r, dir, name_in_git_dir(i), i, why);
+    return err;
+}
+
+static int mask_tree(const struct repository *r, int dir, struct why *why)
+{
     auto_fd git = -1;
     struct stat st;
     int err = 0;
 
-    if (root < 0)
-        return why_set(why, root, "cannot enter the workspace anew: %s", strerror(-root));
-    if (fstatat(root, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
-        git = pin(root, ".git");
+    if (fstatat(dir, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+        git = pin(dir, ".git");
         if (git < 0)
-            return why_set(why, git, "cannot protect .git in the workspace: %s", strerror(-git));
+            return why_set(why, git, "cannot protect %s%s.git in the workspace: %s", r->path,
+                           r->path[0] != '\0' ? "/" : "", strerror(-git));
+        err = mask_git_dir(r, git, why);
     }
-    for (unsigned i = 0; i < ARRAY_COUNT(names) && err == 0; i++) {
-        bool is_below = strchr(names[i].name, '/') != NULL;
-
-        if ((plan->masked & UINT32_C(1) << i) != 0 && (!is_below || git >= 0))
-            err = mask(is_below ? git : root, i, why);
-    }
+    for (unsigned i = 0; i < ARRAY_COUNT(names) && err == 0; i++)
+        if ((r->masked & UINT32_C(1) << i) != 0 && name_in_git_dir(i) == NULL)
+            err = mask(r, dir, names[i].name, i, why);
     return err;
 }
 
-/* The janitor */
+int masks_enter(const struct files_plan *plan, struct why *why)
+{
+    const struct repositories *all = &plan->repositories;
+    auto_fd root = enter_workspace(plan);
+
+    if (root < 0)
+        return why_set(why, root, "cannot enter the workspace anew: %s", strerror(-root));
+    for (unsigned i = 0; i < all->count; i++) {
+        const struct repository *r = &all->items[i];
+        auto_fd dir = r->masked != 0 ? enter_repository(root, all, i) : -ENOENT;
+        int err;
+
+        if (dir == -ENOENT) /* left to the program; or gone since it was found */
+            continue;
+        if (dir < 0)
+            return why_set(why, dir, "cannot protect the repository %s in the workspace: %s",
+                           r->path, strerror(-dir));
+        err = r->part == REPOSITORY_TREE ? mask_tree(r, dir, why) : mask_git_dir(r, dir, why);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
 
 /** Is it what put_place() made? */
 static bool is_place(int root, const char *name, enum place place)
@@ -220,84 +313,12 @@ static bool is_place(int root, const char *name, enum place place)
            memcmp(text, PLACE_TEXT, PLACE_LEN) == 0;
 }
 
-static void remove_places(int root)
+void masks_clear(int dir, enum repository_part part)
 {
-    /* Another sandbox may be here still: the last one does it. */
-    if (flock(root, LOCK_EX | LOCK_NB) < 0)
-        return;
-    for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
-        if (is_place(root, names[i].name, names[i].place))
-            (void)unlinkat(root, names[i].name, names[i].place == PLACE_DIR ? AT_REMOVEDIR : 0);
-}
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        const char *name = masks_name(part, i);
 
-__attribute__((noreturn)) static void janitor(int root, int line)
-{
-    struct pollfd wait_for = {.fd = 1, .events = POLLIN};
-    pid_t guardian;
-    sigset_t all;
-
-    (void)sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, NULL);
-    (void)setsid();
-    /* Only these two: nobody is to wait for us by a pipe. */
-    if (dup2(root, 0) != 0 || dup2(line, 1) != 1 || close_range(2, ~0U, 0) < 0)
-        _exit(1);
-    if (io_read(1, &guardian, sizeof(guardian)) == (ssize_t)sizeof(guardian)) {
-        int pidfd = (int)syscall(SYS_pidfd_open, guardian, 0);
-
-        while (poll(&wait_for, 1, -1) < 0 && errno == EINTR)
-            continue;
-        wait_for.fd = pidfd; /* -1: it has gone, and poll() takes it for a time limit only */
-        while (poll(&wait_for, 1, pidfd < 0 ? 0 : -1) < 0 && errno == EINTR)
-            continue;
+        if (name[0] != '\0' && is_place(dir, name, names[i].place))
+            (void)unlinkat(dir, name, names[i].place == PLACE_DIR ? AT_REMOVEDIR : 0);
     }
-    remove_places(0);
-    _exit(0);
-}
-
-int masks_janitor_start(const struct files_plan *plan, int *ret_fd, struct why *why)
-{
-    auto_fd root = open(plan->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int line[2];
-    int status;
-    pid_t pid;
-
-    *ret_fd = -1;
-    if (root < 0 || flock(root, LOCK_SH) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) < 0)
-        return why_set(why, -errno, "cannot watch the workspace: %s", strerror(errno));
-    pid = fork();
-    if (pid == 0) { /* its child is nobody's descendant, so it is not ended with the agent */
-        pid = fork();
-        if (pid == 0)
-            janitor(root, line[1]);
-        _exit(pid < 0 ? 1 : 0);
-    }
-    (void)close(line[1]);
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (pid < 0 || status != 0) {
-        (void)close(line[0]);
-        return why_set(why, -EAGAIN, "cannot watch the workspace: no process can be made");
-    }
-    *ret_fd = line[0];
-    return 0;
-}
-
-void masks_janitor_follow(int fd, pid_t guardian)
-{
-    if (fd >= 0)
-        (void)!io_write_all(fd, &guardian, sizeof(guardian));
-}
-
-void masks_janitor_stop(int *fd)
-{
-    struct pollfd p = {.fd = *fd, .events = POLLIN};
-
-    if (*fd < 0)
-        return;
-    (void)!io_write_all(*fd, "", 1); /* one that has gone has done its work */
-    while (poll(&p, 1, STOP_MS) < 0 && errno == EINTR)
-        continue;
-    own_close(fd);
 }

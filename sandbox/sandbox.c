@@ -28,7 +28,7 @@
 #include "sandbox/followed.h"
 #include "sandbox/holders.h"
 #include "sandbox/judge.h"
-#include "sandbox/masks.h"
+#include "sandbox/janitor.h"
 #include "sandbox/programs.h"
 #include "sandbox/resolver.h"
 #include "sandbox/spawn.h"
@@ -414,13 +414,13 @@ static int start_agent(struct run *r)
         config.isolation = SANDBOX_ISOLATE_NONE;
     config.envp = environment.vars;
     if (err == 0 && r->files != NULL)
-        err = masks_janitor_start(r->files, &r->janitor_fd, r->why);
+        err = janitor_start(r->files, &r->janitor_fd, r->why);
     if (err == 0)
         err = spawn_agent(&config, &r->agent, r->why);
     environment_done(&environment); /* the agent was forked with it */
     if (err < 0)
         return err;
-    masks_janitor_follow(r->janitor_fd, r->agent.guardian_pid);
+    janitor_follow(r->janitor_fd, r->agent.guardian_pid);
     if (r->files != NULL && (r->agent.walls & SPAWN_WALL_MASKS) == 0)
         log_warn("without user namespaces nothing protects .git/hooks, .vscode, .mcp.json and the "
                  "like in the workspace: look at them before you use it outside");
@@ -589,7 +589,7 @@ static void finish(struct run *r)
         loop_timer_clear(s->loop, &r->grace);
     if (r->has_agent)
         spawn_done(&r->agent);
-    masks_janitor_stop(&r->janitor_fd); /* nothing of the agent is left to take advantage of it */
+    janitor_stop(&r->janitor_fd); /* nothing of the agent is left to take advantage of it */
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);
     if (s->loop != NULL)

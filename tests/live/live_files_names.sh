@@ -100,6 +100,69 @@ wait "$pid" 2>/dev/null
 timeout "$LIVE_WAIT_S" flock "$ws" true # the janitor holds its lock until it is done
 equal "after kill -9 nothing is left either" "" "$(find "$ws" -maxdepth 1 -name '.[mc][cl]*')"
 
+# Repositories in the workspace: one below it, a submodule, what a linked worktree has, a bare one.
+plant_nested() {
+    plant
+    live_user client sh -ec "cd $home/deep; rm -rf origin linked; git init -q origin; cd origin; git config user.name t
+        git config user.email t@example.test; echo 1 >f; git add f; git commit -qm one; cd $ws
+        git -c protocol.file.allow=always submodule --quiet add ../origin vendor/sub; git commit -qm sub; git worktree add -q ../linked
+        git clone -q --bare ../origin store.git; git clone -q ../origin libs/inner; cd libs/inner; git config user.name t
+        git config user.email t@example.test; mkdir .idea; echo mine >.idea/a; echo mine >.envrc; git add -f .idea .envrc; git commit -qm two"
+}
+cat >"$live_dir/tmp/git_dirs.sh" <<'EOF'
+for way in 'echo evil >>.git/modules/vendor/sub/config' 'echo evil >.git/modules/vendor/sub/hooks/post-checkout' \
+    'echo /tmp >.git/modules/vendor/sub/commondir' 'echo evil >.git/worktrees/linked/commondir' 'echo evil >vendor/sub/.git' \
+    'mkdir -p vendor/sub/.vscode && echo evil >vendor/sub/.vscode/tasks.json' 'echo evil >>store.git/config' 'echo evil >store.git/hooks/update' \
+    'mv store.git/hooks store.git/h' 'mv store.git store' 'mv vendor/sub vendor/s' 'mv vendor v' 'mv .git/worktrees/linked .git/worktrees/l' \
+    'mv .git/worktrees .git/w' 'mv .git/modules/vendor/sub .git/modules/vendor/s' 'mv .git/modules/vendor .git/modules/v' 'mv .git/modules .git/m'; do
+    if sh -c "$way"; then echo "$way: got"; else echo "$way: kept"; fi
+done
+EOF
+chmod a+r "$live_dir/tmp/git_dirs.sh"
+nested_believed() {
+    believed "$ws"
+    believed "$ws/libs/inner"
+    (cd "$ws" && cat vendor/sub/.git .git/worktrees/linked/commondir store.git/config .git/modules/vendor/sub/config &&
+        find store.git/hooks .git/modules/vendor/sub/hooks vendor/sub -printf '%p %m\n' | sort)
+}
+# in_nested OPTIONS…: both programs; what they say is in $live_dir/out.
+in_nested() {
+    lat "$@" -- sh "$live_dir/tmp/git_dirs.sh" >"$live_dir/out" 2>&1
+    lat "$@" -- sh -c "cd libs/inner && ${probe[*]}" >>"$live_dir/out" 2>&1
+}
+plant_nested
+lat --files=workspace --isolate=none -- sh -c "cd libs/inner && ${probe[*]}" >"$live_dir/out" 2>&1
+got=$(grep -c ': got$' "$live_dir/out")
+[ "$got" -gt $((all * 3 / 4)) ] && ok "control: in a repository below, without namespaces, $got ways succeed" ||
+    not_ok "control: in a repository below, without namespaces, $got ways succeed"
+plant_nested
+lat --files=workspace --isolate=none -- sh "$live_dir/tmp/git_dirs.sh" >"$live_dir/out" 2>&1
+got=$(grep -c ': got$' "$live_dir/out")
+[ "$got" -gt 11 ] && ok "control: without namespaces $got ways into git directories succeed" || not_ok "control: without namespaces $got ways into git directories succeed"
+plant_nested
+before=$(nested_believed)
+in_nested --files=workspace
+equal "in repositories below, none succeeds" 0 "$(grep -c ': got$' "$live_dir/out")"
+grep ': got$' "$live_dir/out" | sed 's/^/# /'
+equal "in repositories below, each is tried" "17 $all" "$(grep -c ': kept$' "$live_dir/out") $(grep -cE '^[a-z ]+ [^ ]*( [a-z]+)*: [A-Z][^:]*$' "$live_dir/out")"
+contains "in repositories below: not even moving them away" 'move away the workspace: Device or resource busy' "$live_dir/out"
+equal "what is believed there is as it was, and nothing new is left" "$before" "$(nested_believed)"
+lat --files=workspace -- sh -ec 'cd libs/inner; echo 3 >g; git add -A; git commit -qm three; git checkout -qb b; git gc -q; [ -z "$(git status --porcelain)" ]
+    cd ../../vendor/sub; git -c user.name=t -c user.email=t@example.test commit -q --allow-empty -m x; git checkout -q HEAD~; cd ../..
+    git worktree list; git submodule status; git status --short' >"$live_dir/out" 2>&1
+equal "git works there, too" 0 $?
+contains "and knows the linked worktree" '/linked ' "$live_dir/out"
+lat --files=workspace --write ./libs -- sh -c "cd libs/inner && ${probe[*]}" >"$live_dir/out" 2>&1
+[ "$(grep -c ': got$' "$live_dir/out")" -gt $((all * 3 / 4)) ] && ok "repositories below what is named for writing are left to the program" ||
+    not_ok "repositories below what is named for writing are left to the program"
+plant_nested
+live_user client sh -ec "rm -rf $ws/libs/inner/.idea; ln -s /tmp $ws/libs/inner/.idea; mkdir -p $ws/many; cd $ws/many; for i in \$(seq 200); do mkdir -p r\$i/.git; done"
+lat --files=workspace -- true >"$live_dir/out" 2>&1
+equal "more repositories than can be protected, and a link in one: it starts" 0 $?
+contains "and says so of the link" 'a link cannot be protected.*libs/inner/.idea' "$live_dir/out"
+contains "… and of their number" 'as far as they were found.*128' "$live_dir/out"
+rm -rf "$ws/many"
+
 live_user client ln -s /tmp "$ws/.claude"
 lat --files=workspace -- true >"$live_dir/out" 2>&1
 equal "a name that is a link cannot be protected: refused" 125 $?

@@ -226,9 +226,11 @@ END_TEST
 
 static bool is_masked(const struct files_plan *plan, const char *name)
 {
-    for (unsigned i = 0; masks_name(i) != NULL; i++)
-        if (strcmp(masks_name(i), name) == 0)
-            return (plan->masked & UINT32_C(1) << i) != 0;
+    const struct repository *top = &plan->repositories.items[0];
+
+    for (unsigned i = 0; masks_name(REPOSITORY_TREE, i) != NULL; i++)
+        if (strcmp(masks_name(REPOSITORY_TREE, i), name) == 0)
+            return (top->masked & UINT32_C(1) << i) != 0;
     ck_abort_msg("%s is no such name", name);
     return false;
 }
@@ -251,6 +253,40 @@ START_TEST(name_that_is_named_is_left_open)
 }
 END_TEST
 
+/* Goal: repositories below the workspace are protected like it, but for what is named: a name in
+ * one, or a directory with all below it. */
+START_TEST(nested_repository_is_protected_unless_named)
+{
+    static const struct {
+        const char *rule;
+        bool is_hooks_masked, is_code_masked;
+    } cases[] = {
+        {"w ./sub2", true, true}, /* its name only begins so */
+        {"w ./sub/.vscode", true, false},
+        {"w ./sub", false, false},
+        {"w .", true, true},
+    };
+    struct files_plan *plan = NULL;
+    unsigned is_hooks = 0, is_code = 0;
+
+    make_home();
+    ck_assert_int_eq(mkdir(at("project/sub/.git"), 0700), 0);
+    ck_assert_int_eq(mkdir(at("project/sub2"), 0700), 0);
+    ck_assert_int_eq(make_plan(&cases[_i].rule, 1, NULL, &plan, NULL), 0);
+    ck_assert_uint_eq(plan->repositories.count, 2);
+    for (unsigned i = 0; masks_name(REPOSITORY_TREE, i) != NULL; i++) {
+        is_hooks |= strcmp(masks_name(REPOSITORY_TREE, i), ".git/hooks") == 0 ? 1u << i : 0;
+        is_code |= strcmp(masks_name(REPOSITORY_TREE, i), ".vscode") == 0 ? 1u << i : 0;
+    }
+    ck_assert_int_eq((plan->repositories.items[1].masked & is_hooks) != 0,
+                     cases[_i].is_hooks_masked);
+    ck_assert_int_eq((plan->repositories.items[1].masked & is_code) != 0, cases[_i].is_code_masked);
+    ck_assert(is_masked(plan, ".git/hooks") && is_masked(plan, ".vscode"));
+    files_plan_free(plan);
+    remove_home();
+}
+END_TEST
+
 START_TEST(mode_open_has_no_plan)
 {
     struct sandbox_files none = {0};
@@ -266,6 +302,7 @@ static const struct suite_test tests[] = {
     SUITE_ROWS(own_files_in_reach_are_refused, 11),
     SUITE_ROWS(workspace_that_opens_too_much_is_refused, ARRAY_COUNT(workspaces)),
     SUITE_ROWS(name_that_is_named_is_left_open, 3),
+    SUITE_ROWS(nested_repository_is_protected_unless_named, 4),
     SUITE_TEST(mode_open_has_no_plan),
 };
 

@@ -97,6 +97,7 @@ static const struct arg_row arg_rows[] = {
     SOCKET_OPTIONS_BUT_NATIVE(SYS_setsockopt),
     SOCKET_OPTIONS_BUT_NATIVE(SYS_getsockopt),
     ROW1(SYS_ioctl, NOTIFY, BITS(1, SOCKET_IOCTLS_MASK, SOCKET_IOCTLS)),
+    ROW1(SYS_ioctl, NOTIFY, LOW(1, FIONREAD)), /* of an AF_UNIX queue it is the sum */
     /* A program has begun: recorded, and always continued. */
     ROW1(FILTER_BEGIN_CALL, NOTIFY, BITS(0, FILTER_BEGIN_MASK, FILTER_BEGIN_ARG)),
     /* Bytes pushed into the terminal's input would be read by the shell outside. */

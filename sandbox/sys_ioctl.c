@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ioctl(2) with a socket's request number, netdevice(7): interfaces of the sandbox, on every
- * socket, AF_UNIX ones too, since the kernel would tell about the host's.
+ * socket, AF_UNIX ones too, since the kernel would tell about the host's. And FIONREAD, which the
+ * kernel answers for everything but datagrams.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -113,6 +114,24 @@ static int64_t set_owner(struct session *s, const struct trap *t)
     return fcntl(t->fd, F_SETOWN, owner) < 0 ? -errno : 0;
 }
 
+/** FIONREAD: of UDP sockets the length of the next datagram, udp(7); ping sockets have none. */
+static int64_t next_length(struct session *s, struct trap *t)
+{
+    uint8_t byte;
+    ssize_t n;
+    int len;
+
+    if (t->sock == NULL || !vsock_is_dgram(t->sock))
+        return CALL_CONTINUE; /* nothing is judged */
+    if (t->sock->kind == VSOCK_PING)
+        return -ENOTTY;
+    if (t->fd < 0)
+        return CALL_CONTINUE;
+    n = recv(t->fd, &byte, sizeof(byte), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+    len = n > 0 ? (int)n : 0;
+    return trap_write(s, t, t->call.arg[2], &len, sizeof(len));
+}
+
 int64_t sys_ioctl(struct session *s, struct trap *t)
 {
     unsigned request = (unsigned)t->call.arg[1]; /* the kernel's parameter is 32 bits wide */
@@ -123,6 +142,8 @@ int64_t sys_ioctl(struct session *s, struct trap *t)
 
     if ((request == FIOSETOWN || request == SIOCSPGRP) && s->guarded_pids[0] != 0)
         return t->fd < 0 && s->agents.can_get_fd ? -ENOTTY : set_owner(s, t);
+    if (request == FIONREAD)
+        return next_length(s, t);
     if (request >= 0x8901 && request <= 0x8907)
         return CALL_CONTINUE; /* FIOSETOWN … SIOCATMARK: about the object itself */
     if (t->fd < 0 && s->agents.can_get_fd)

@@ -39,7 +39,8 @@ struct resolver {
     struct session *session;
     struct endpoint servers[RESOLVER_SERVERS_MAX];
     unsigned server_count;
-    struct query *free_first;
+    struct query *free_first; /* of those that were in use before */
+    unsigned used;            /* slots that ever were */
     struct query queries[RESOLVER_QUERIES_MAX];
 };
 
@@ -186,17 +187,28 @@ static void on_timer(void *self, struct mono now)
     answer_and_finish(q, DNS_SERVFAIL);
 }
 
+/** A slot that is free; NULL: all are in use. */
+static struct query *take_query(struct resolver *r)
+{
+    struct query *q = r->free_first;
+
+    if (q != NULL)
+        r->free_first = q->next_free;
+    else if (r->used < RESOLVER_QUERIES_MAX)
+        q = &r->queries[r->used++];
+    return q;
+}
+
 static void forward(struct resolver *r, struct vsock *v, const struct endpoint *server,
                     const struct dns_question *question)
 {
     struct session *s = r->session;
-    struct query *q = r->free_first;
+    struct query *q = s->netstack != NULL ? take_query(r) : NULL;
 
-    if (q == NULL || s->netstack == NULL) {
+    if (q == NULL) {
         answer_error(s, v, server, question, DNS_SERVFAIL);
         return;
     }
-    r->free_first = q->next_free;
     *q = (struct query){
         .resolver = r,
         .is_busy = true,
@@ -317,11 +329,6 @@ int resolver_new(struct session *s, struct resolver **ret)
     if (r == NULL)
         return -ENOMEM;
     r->session = s;
-    for (unsigned i = 0; i < RESOLVER_QUERIES_MAX; i++) {
-        r->queries[i].resolver = r;
-        r->queries[i].next_free = r->free_first;
-        r->free_first = &r->queries[i];
-    }
     read_lines("/etc/hosts", take_hosts_line, r);
     find_servers(r);
     *ret = r;
@@ -332,7 +339,7 @@ void resolver_free(struct resolver *r)
 {
     if (r == NULL)
         return;
-    for (unsigned i = 0; i < RESOLVER_QUERIES_MAX; i++) {
+    for (unsigned i = 0; i < r->used; i++) {
         if (r->queries[i].is_busy)
             finish(&r->queries[i]);
     }

@@ -47,6 +47,18 @@ equal "… and only that" "two" "$(sed -n '2,$s/ .*//p' "$dir/ps")"
 { wait "${pids[1]}"; } 2>/dev/null
 equal "kill --force ends the other by its number" 137 $?
 equal "nothing is left in the list" 0 "$("$lattice" sandbox ps | wc -l)"
+# A start clears away what is left of processes that are gone, and nothing else.
+sleep 60 &
+neighbour=$!
+true &
+gone=$!
+wait "$gone"
+echo '{}' >"$dir/run/lattice/$gone.json"
+echo '{}' >"$dir/run/lattice/$neighbour.json"
+"$lattice" sandbox start --offline -- true
+check "a start removes the entry of a process that is gone" test ! -e "$dir/run/lattice/$gone.json"
+check "… and leaves those of others" test -e "$dir/run/lattice/$neighbour.json"
+kill "$neighbour"
 chmod 755 "$dir/run/lattice"
 "$lattice" sandbox ps >"$dir/out" 2>&1
 equal "a directory that others can read is refused" 1 $?

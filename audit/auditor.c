@@ -320,6 +320,9 @@ static int open_stream(struct auditor *a, struct why *why)
 
     if (stream == NULL)
         return 0;
+    err = nats_link_load(why);
+    if (err < 0)
+        return err;
     a->outbox = calloc(1, sizeof(*a->outbox));
     if (a->outbox == NULL)
         return why_set(why, -ENOMEM, "out of memory");
@@ -446,15 +449,13 @@ int auditor_write(const struct auditor_config *config, bool is_successor)
     struct why why = {0};
     int err;
 
-    if (config->stream == NULL)
-        hash_only(); /* a stream may need TLS */
     err = open_writer(&a, is_successor, &why);
-
     if (err < 0) {
         tell(config, AUDITOR_REFUSED, err, why.text);
     } else {
-        tell(config, AUDITOR_READY, 0,
-             NULL); /* the supervisor goes on while we confine ourselves */
+        /* The supervisor goes on while the crypto library is opened and we confine ourselves. */
+        tell(config, AUDITOR_READY, 0, NULL);
+        hash_ready(/*is_only=*/config->stream == NULL); /* a stream may need TLS */
         err = jail(&a, &why);
         if (err == 0)
             err = open_link(&a, &why);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/library.h"
 #include "base/wipe.h"
 
 #define EVENTS_CAP          8192u
@@ -30,6 +31,59 @@
 #define STREAM_AGE_NS       (INT64_C(30) * 86400 * NS_PER_S)
 #define STREAM_BYTES        (INT64_C(1) << 30)
 #define DUPLICATES_NS       (INT64_C(10) * 60 * NS_PER_S) /* longer than the outbox looks back */
+
+/* The functions of nats.c that we use (base/library.h). */
+#define NATS_FUNCTIONS(F)                                                                          \
+    F(jsCtx_Destroy)                                                                               \
+    F(jsOptions_Init)                                                                              \
+    F(jsPubOptions_Init)                                                                           \
+    F(jsStreamConfig_Init)                                                                         \
+    F(jsStreamInfo_Destroy)                                                                        \
+    F(js_AddStream)                                                                                \
+    F(js_PublishMsgAsync)                                                                          \
+    F(natsConnection_Connect)                                                                      \
+    F(natsConnection_Destroy)                                                                      \
+    F(natsConnection_GetConnectedServerId)                                                         \
+    F(natsConnection_JetStream)                                                                    \
+    F(natsConnection_Publish)                                                                      \
+    F(natsConnection_Status)                                                                       \
+    F(natsMsgHeader_Get)                                                                           \
+    F(natsMsgHeader_Set)                                                                           \
+    F(natsMsg_Create)                                                                              \
+    F(natsMsg_Destroy)                                                                             \
+    F(natsOptions_Create)                                                                          \
+    F(natsOptions_Destroy)                                                                         \
+    F(natsOptions_LoadCATrustedCertificates)                                                       \
+    F(natsOptions_SetClosedCB)                                                                     \
+    F(natsOptions_SetCustomInboxPrefix)                                                            \
+    F(natsOptions_SetDisconnectedCB)                                                               \
+    F(natsOptions_SetErrorHandler)                                                                 \
+    F(natsOptions_SetMaxPingsOut)                                                                  \
+    F(natsOptions_SetMaxReconnect)                                                                 \
+    F(natsOptions_SetName)                                                                         \
+    F(natsOptions_SetPingInterval)                                                                 \
+    F(natsOptions_SetReconnectJitter)                                                              \
+    F(natsOptions_SetReconnectWait)                                                                \
+    F(natsOptions_SetReconnectedCB)                                                                \
+    F(natsOptions_SetRetryOnFailedConnect)                                                         \
+    F(natsOptions_SetSecure)                                                                       \
+    F(natsOptions_SetTimeout)                                                                      \
+    F(natsOptions_SetURL)                                                                          \
+    F(natsOptions_SetUserCredentialsFromFiles)                                                     \
+    F(natsOptions_SetUserInfo)                                                                     \
+    F(natsOptions_SetWriteDeadline)                                                                \
+    F(nats_Sleep)
+
+static struct {
+    NATS_FUNCTIONS(LIBRARY_MEMBER)
+} nats; /* written once, by nats_link_load() */
+static const char *const nats_names[] = {NATS_FUNCTIONS(LIBRARY_NAME)};
+
+int nats_link_load(struct why *why)
+{
+    return library_open(NATS_SONAME, "libnats-dev", nats_names, ARRAY_COUNT(nats_names), &nats,
+                        why);
+}
 
 struct message {
     char *subject;
@@ -159,17 +213,17 @@ static void on_ack(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *failure,
 
     (void)js;
     (void)failure;
-    if (natsMsgHeader_Get(msg, "Nats-Msg-Id", &id) == NATS_OK && id != NULL)
+    if (nats.natsMsgHeader_Get(msg, "Nats-Msg-Id", &id) == NATS_OK && id != NULL)
         add_event(l, ack != NULL ? NATS_LINK_ACK : NATS_LINK_REFUSED, id);
-    natsMsg_Destroy(msg);
+    nats.natsMsg_Destroy(msg);
 }
 
 static void on_up(natsConnection *connection, void *closure)
 {
     char server[NATS_LINK_ID_CAP] = "";
 
-    (void)natsConnection_GetConnectedServerId(connection, server,
-                                              sizeof(server)); /* "": as a new one */
+    (void)nats.natsConnection_GetConnectedServerId(connection, server,
+                                                   sizeof(server)); /* "": as a new one */
     add_event(closure, NATS_LINK_UP, server);
 }
 
@@ -204,50 +258,50 @@ static void on_error(natsConnection *connection, natsSubscription *sub, natsStat
 
 static natsStatus set_identity(natsOptions *o, const struct audit_stream *config)
 {
-    natsStatus s = natsOptions_SetURL(o, config->url);
+    natsStatus s = nats.natsOptions_SetURL(o, config->url);
 
     if (s == NATS_OK && config->creds_file != NULL)
-        s = natsOptions_SetUserCredentialsFromFiles(o, config->creds_file, NULL);
+        s = nats.natsOptions_SetUserCredentialsFromFiles(o, config->creds_file, NULL);
     if (s == NATS_OK && config->user != NULL)
-        s = natsOptions_SetUserInfo(o, config->user, config->password);
+        s = nats.natsOptions_SetUserInfo(o, config->user, config->password);
     if (s == NATS_OK && config->inbox != NULL)
-        s = natsOptions_SetCustomInboxPrefix(o, config->inbox);
+        s = nats.natsOptions_SetCustomInboxPrefix(o, config->inbox);
     if (s == NATS_OK && config->ca_file != NULL) {
-        s = natsOptions_SetSecure(o, true);
+        s = nats.natsOptions_SetSecure(o, true);
         if (s == NATS_OK)
-            s = natsOptions_LoadCATrustedCertificates(o, config->ca_file);
+            s = nats.natsOptions_LoadCATrustedCertificates(o, config->ca_file);
     }
     return s;
 }
 
 static natsStatus set_behaviour(natsOptions *o, struct nats_link *l)
 {
-    natsStatus s = natsOptions_SetName(o, "lattice auditor");
+    natsStatus s = nats.natsOptions_SetName(o, "lattice auditor");
 
     if (s == NATS_OK)
-        s = natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS);
+        s = nats.natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS);
     if (s == NATS_OK)
-        s = natsOptions_SetPingInterval(o, PING_MS);
+        s = nats.natsOptions_SetPingInterval(o, PING_MS);
     if (s == NATS_OK)
-        s = natsOptions_SetMaxPingsOut(o, 2);
+        s = nats.natsOptions_SetMaxPingsOut(o, 2);
     if (s == NATS_OK)
-        s = natsOptions_SetWriteDeadline(o, WRITE_DEADLINE_MS);
+        s = nats.natsOptions_SetWriteDeadline(o, WRITE_DEADLINE_MS);
     if (s == NATS_OK)
-        s = natsOptions_SetMaxReconnect(o, -1);
+        s = nats.natsOptions_SetMaxReconnect(o, -1);
     if (s == NATS_OK)
-        s = natsOptions_SetReconnectWait(o, RECONNECT_MS);
+        s = nats.natsOptions_SetReconnectWait(o, RECONNECT_MS);
     if (s == NATS_OK)
-        s = natsOptions_SetReconnectJitter(o, RECONNECT_JITTER_MS, RECONNECT_JITTER_MS);
+        s = nats.natsOptions_SetReconnectJitter(o, RECONNECT_JITTER_MS, RECONNECT_JITTER_MS);
     if (s == NATS_OK)
-        s = natsOptions_SetRetryOnFailedConnect(o, true, on_up, l);
+        s = nats.natsOptions_SetRetryOnFailedConnect(o, true, on_up, l);
     if (s == NATS_OK)
-        s = natsOptions_SetReconnectedCB(o, on_up, l);
+        s = nats.natsOptions_SetReconnectedCB(o, on_up, l);
     if (s == NATS_OK)
-        s = natsOptions_SetDisconnectedCB(o, on_down, l);
+        s = nats.natsOptions_SetDisconnectedCB(o, on_down, l);
     if (s == NATS_OK)
-        s = natsOptions_SetClosedCB(o, on_closed, l);
+        s = nats.natsOptions_SetClosedCB(o, on_closed, l);
     if (s == NATS_OK)
-        s = natsOptions_SetErrorHandler(o, on_error, l);
+        s = nats.natsOptions_SetErrorHandler(o, on_error, l);
     return s;
 }
 
@@ -262,26 +316,26 @@ static bool connect_link(struct nats_link *l)
 {
     natsOptions *o = NULL;
     jsOptions jo;
-    natsStatus s = natsOptions_Create(&o);
+    natsStatus s = nats.natsOptions_Create(&o);
 
     if (s == NATS_OK)
         s = set_identity(o, &l->config);
     if (s == NATS_OK)
         s = set_behaviour(o, l);
     if (s == NATS_OK)
-        s = natsConnection_Connect(&l->connection, o);
-    natsOptions_Destroy(o);
+        s = nats.natsConnection_Connect(&l->connection, o);
+    nats.natsOptions_Destroy(o);
     if (s == NATS_OK)
         on_up(l->connection, l); /* later connections call it by themselves */
     else if (s == NATS_CONNECTION_AUTH_FAILED || s == NATS_TIMEOUT || s == NATS_NO_SERVER)
         return give_up(l);
     else if (s != NATS_NOT_YET_CONNECTED)
         return false;
-    if (jsOptions_Init(&jo) != NATS_OK)
+    if (nats.jsOptions_Init(&jo) != NATS_OK)
         return false;
     jo.PublishAsync.AckHandler = on_ack;
     jo.PublishAsync.AckHandlerClosure = l;
-    return natsConnection_JetStream(&l->js, l->connection, &jo) == NATS_OK;
+    return nats.natsConnection_JetStream(&l->js, l->connection, &jo) == NATS_OK;
 }
 
 /** Make the stream when it is not there; who may not make it finds it made by the control plane. */
@@ -293,7 +347,7 @@ static void ensure_stream(struct nats_link *l)
     jsStreamConfig config;
     jsStreamInfo *info = NULL;
 
-    if (!l->config.make_stream || jsStreamConfig_Init(&config) != NATS_OK)
+    if (!l->config.make_stream || nats.jsStreamConfig_Init(&config) != NATS_OK)
         return;
     (void)snprintf(spans, sizeof(spans), "lattice.*.tool_spans.*");
     (void)snprintf(flows, sizeof(flows), "lattice.*.flow_events.*");
@@ -304,9 +358,9 @@ static void ensure_stream(struct nats_link *l)
     config.MaxAge = STREAM_AGE_NS;
     config.MaxBytes = STREAM_BYTES;
     config.Duplicates = DUPLICATES_NS;
-    (void)js_AddStream(&info, l->js, &config, NULL,
-                       NULL); /* publishing shows whether there is one */
-    jsStreamInfo_Destroy(info);
+    (void)nats.js_AddStream(&info, l->js, &config, NULL,
+                            NULL); /* publishing shows whether there is one */
+    nats.jsStreamInfo_Destroy(info);
 }
 
 static natsStatus send_message(struct nats_link *l, const struct message *m)
@@ -316,19 +370,19 @@ static natsStatus send_message(struct nats_link *l, const struct message *m)
     natsStatus s;
 
     if (m->id == NULL)
-        return natsConnection_Publish(l->connection, m->subject, m->payload, (int)m->len);
-    s = natsMsg_Create(&msg, m->subject, NULL, (const char *)m->payload, (int)m->len);
+        return nats.natsConnection_Publish(l->connection, m->subject, m->payload, (int)m->len);
+    s = nats.natsMsg_Create(&msg, m->subject, NULL, (const char *)m->payload, (int)m->len);
     if (s == NATS_OK)
-        s = natsMsgHeader_Set(msg, "Nats-Msg-Id", m->id);
+        s = nats.natsMsgHeader_Set(msg, "Nats-Msg-Id", m->id);
     if (s == NATS_OK)
-        s = natsMsgHeader_Set(msg, "Content-Type", "application/json");
+        s = nats.natsMsgHeader_Set(msg, "Content-Type", "application/json");
     if (s == NATS_OK)
-        s = jsPubOptions_Init(&options);
+        s = nats.jsPubOptions_Init(&options);
     if (s == NATS_OK) {
         options.MaxWait = ACK_WAIT_MS;
-        s = js_PublishMsgAsync(l->js, &msg, &options); /* takes the message when it succeeds */
+        s = nats.js_PublishMsgAsync(l->js, &msg, &options); /* takes the message when it succeeds */
     }
-    natsMsg_Destroy(msg);
+    nats.natsMsg_Destroy(msg);
     return s;
 }
 
@@ -341,9 +395,9 @@ static bool connect_again(struct nats_link *l)
     add_event(l, NATS_LINK_DOWN, "");
     l->js = NULL;
     l->connection = NULL;
-    jsCtx_Destroy(js);
-    natsConnection_Destroy(connection);
-    nats_Sleep(RECONNECT_MS);
+    nats.jsCtx_Destroy(js);
+    nats.natsConnection_Destroy(connection);
+    nats.nats_Sleep(RECONNECT_MS);
     must(pthread_mutex_lock(&l->lock) == 0);
     l->is_closed = false;
     must(pthread_mutex_unlock(&l->lock) == 0);
@@ -368,7 +422,8 @@ static void *run_link(void *self)
                 return NULL;
             continue;
         }
-        if (!has_stream && natsConnection_Status(l->connection) == NATS_CONN_STATUS_CONNECTED) {
+        if (!has_stream &&
+            nats.natsConnection_Status(l->connection) == NATS_CONN_STATUS_CONNECTED) {
             ensure_stream(l);
             has_stream = true;
         }

@@ -3,8 +3,8 @@
  * The way to JetStream. nats.c brings threads; they and ours meet only in two bounded queues:
  * messages out, events back. The auditor's own thread never waits for the network.
  *
- * Lifecycle: nats_link_open; then publish and read events. The link lives until the process ends:
- * closing it would mean waiting for a server that may not answer.
+ * Lifecycle: nats_link_load; nats_link_open; then publish and read events. The link lives until the
+ * process ends: closing it would mean waiting for a server that may not answer.
  */
 #ifndef AUDIT_NATS_H
 #define AUDIT_NATS_H
@@ -32,6 +32,9 @@ struct nats_link_event {
     char id[NATS_LINK_ID_CAP];
 };
 
+/** nats_link_load() - Open the library; before the process confines itself, once. Errors: -ENOENT.
+ */
+int nats_link_load(struct why *why) MUST_USE;
 /** nats_link_open() - Start the link's thread, which connects and keeps trying. @config is copied.
  */
 int nats_link_open(const struct audit_stream *config, struct nats_link **ret,

@@ -6,30 +6,35 @@
 #include "base/hash.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 
-void hash_only(void)
+#include "base/libcrypto.h"
+
+void hash_ready(bool is_only)
 {
+    const struct libcrypto *openssl = libcrypto();
+
+    if (!is_only)
+        return;
     /* A failure shows at the first hash. */
-    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
-                                  OPENSSL_INIT_NO_ADD_ALL_DIGESTS |
-                                  OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
-                              NULL);
+    (void)openssl->OPENSSL_init_crypto(
+        OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
+            OPENSSL_INIT_NO_ADD_ALL_DIGESTS | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
+        NULL);
 }
 
 int hash_sha256(const struct bytes *parts, unsigned count, uint8_t ret[static HASH_LEN])
 {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    const struct libcrypto *openssl = libcrypto();
+    EVP_MD_CTX *ctx = openssl->EVP_MD_CTX_new();
     int ok;
 
     if (ctx == NULL)
         return -ENOMEM;
-    ok = EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+    ok = openssl->EVP_DigestInit_ex(ctx, openssl->EVP_sha256(), NULL);
     for (unsigned i = 0; ok && i < count; i++)
-        ok = EVP_DigestUpdate(ctx, parts[i].data, parts[i].len);
-    ok = ok && EVP_DigestFinal_ex(ctx, ret, NULL);
-    EVP_MD_CTX_free(ctx);
+        ok = openssl->EVP_DigestUpdate(ctx, parts[i].data, parts[i].len);
+    ok = ok && openssl->EVP_DigestFinal_ex(ctx, ret, NULL);
+    openssl->EVP_MD_CTX_free(ctx);
     return ok ? 0 : -EIO;
 }
 

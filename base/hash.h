@@ -5,6 +5,7 @@
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -24,10 +25,11 @@ void hash_hex(const uint8_t hash[static HASH_LEN], char ret[static HASH_HEX_LEN 
 int hash_parse(struct bytes hex, uint8_t ret[static HASH_LEN]) MUST_USE;
 
 /**
- * hash_only() - Say before the first hash that this process wants nothing else of the crypto
- * library: it then reads no configuration file and fills no tables of ciphers, which costs more
- * than a whole short session. Cannot be taken back: not for a process that may speak TLS.
+ * hash_ready() - Open the crypto library now: for a process that is about to confine itself, which
+ * could not open it at the first hash. @is_only: this process wants nothing else of it, so it reads
+ * no configuration file and fills no tables of ciphers, which costs more than a whole short
+ * session. That cannot be taken back: not for a process that may speak TLS.
  */
-void hash_only(void);
+void hash_ready(bool is_only);
 
 #endif

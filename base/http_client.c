@@ -4,15 +4,13 @@
  * not sent in clear to another host unless the caller insists, because one mistyped URL would give
  * it away.
  *
- * libcurl is opened when the first request is made (dlopen), not linked: it brings some thirty
- * libraries, and the same program is also the sandbox's supervisor, which must start fast and hold
- * little.
+ * libcurl is opened when the first request is made (base/library.h): it brings some thirty
+ * libraries, and the same program is also the sandbox's supervisor.
  */
 #define CURL_DISABLE_TYPECHECK
 #include "base/http_client.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +18,12 @@
 #include <strings.h>
 
 #include "base/addr.h"
+#include "base/library.h"
 #include "base/wipe.h"
 
 #define HEADER_MAX 16384u
 
-/* The functions of libcurl that we use; filled by load_curl(), the same for every caller. */
+/* The functions of libcurl that we use; the same for every caller. */
 #define CURL_FUNCTIONS(X)                                                                          \
     X(curl_url)                                                                                    \
     X(curl_url_set)                                                                                \
@@ -41,26 +40,10 @@
     X(curl_easy_cleanup)
 
 struct curl_api {
-#define MEMBER(name) __typeof__(name) *name;
-    CURL_FUNCTIONS(MEMBER)
-#undef MEMBER
+    CURL_FUNCTIONS(LIBRARY_MEMBER)
 };
 
-/** Open libcurl; it stays open until the program ends. */
-static int load_curl(struct curl_api *ret, struct why *why)
-{
-    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-
-    if (library == NULL)
-        return why_set(why, -ENOENT, "libcurl is missing; run 'apt-get install libcurl4'");
-#define LOAD(name)                                                                                 \
-    *(void **)&ret->name = dlsym(library, #name);                                                  \
-    if (ret->name == NULL)                                                                         \
-        return why_set(why, -ENOENT, "libcurl lacks " #name);
-    CURL_FUNCTIONS(LOAD)
-#undef LOAD
-    return 0;
-}
+static const char *const curl_names[] = {CURL_FUNCTIONS(LIBRARY_NAME)};
 
 static size_t on_data(char *data, size_t size, size_t count, void *self)
 {
@@ -210,7 +193,8 @@ int http_client_call(const struct http_client_request *req, unsigned *ret_status
     struct curl_slist *headers;
     struct curl_api c;
     CURL *curl;
-    int err = load_curl(&c, why);
+    int err =
+        library_open("libcurl.so.4", "libcurl4", curl_names, ARRAY_COUNT(curl_names), &c, why);
 
     if (err == 0)
         err = judge_url(&c, req, why);

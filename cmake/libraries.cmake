@@ -13,6 +13,20 @@ pkg_check_modules(CURL REQUIRED libcurl>=7.85) # headers only: opened at run tim
 # nats.c has had its pkg-config file under two names.
 pkg_search_module(NATS REQUIRED IMPORTED_TARGET libnats nats)
 
+# The name under which a library that is opened at run time is found: that of the one whose headers we compile with.
+function(lattice_soname ret)
+    foreach(file ${ARGN})
+        execute_process(COMMAND ${CMAKE_OBJDUMP} -p ${file} OUTPUT_VARIABLE dump ERROR_QUIET)
+        if(dump MATCHES "SONAME +([^ \n]+)")
+            set(${ret} ${CMAKE_MATCH_1} PARENT_SCOPE)
+            return()
+        endif()
+    endforeach()
+    message(FATAL_ERROR "No SONAME in: ${ARGN}")
+endfunction()
+list(GET NATS_LINK_LIBRARIES 0 nats_library)
+lattice_soname(NATS_SONAME ${nats_library})
+
 set(LATTICE_FORCED_INCLUDE ${CMAKE_SOURCE_DIR}/base/banned.h)
 
 # lattice_room(NAME SOURCES… LINK libs…): a static library with our flags; includes start at the root.
@@ -33,4 +47,5 @@ function(lattice_program name)
     target_compile_definitions(${name} PRIVATE _GNU_SOURCE LATTICE_VERSION="${PROJECT_VERSION}")
     target_compile_options(${name} PRIVATE -include ${LATTICE_FORCED_INCLUDE})
     target_link_libraries(${name} PRIVATE lattice_hardening lattice_warnings ${PROG_LINK})
+    target_link_options(${name} PRIVATE -Wl,--as-needed) # rooms name more than one program uses
 endfunction()

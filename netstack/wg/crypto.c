@@ -13,12 +13,10 @@
 #include "netstack/wg/crypto.h"
 
 #include <errno.h>
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 #include <pthread.h>
 #include <sodium.h>
 
+#include "base/libcrypto.h"
 #include "base/wipe.h"
 
 #define HMAC_BLOCK_LEN 64u /* BLAKE2s block, RFC 7693 2.1 */
@@ -32,16 +30,18 @@ static struct {
     EVP_MD *blake2s;
     EVP_MAC *blake2s_mac;
 } algorithms;
+static const struct libcrypto *openssl; /* likewise */
 static pthread_once_t algorithms_once = PTHREAD_ONCE_INIT;
 
 static void algorithms_fetch(void)
 {
     must(sodium_init() >= 0);
-    algorithms.lib = OSSL_LIB_CTX_new();
+    openssl = libcrypto();
+    algorithms.lib = openssl->OSSL_LIB_CTX_new();
     must(algorithms.lib != NULL);
-    algorithms.chacha = EVP_CIPHER_fetch(algorithms.lib, "ChaCha20-Poly1305", NULL);
-    algorithms.blake2s = EVP_MD_fetch(algorithms.lib, "BLAKE2S-256", NULL);
-    algorithms.blake2s_mac = EVP_MAC_fetch(algorithms.lib, "BLAKE2SMAC", NULL);
+    algorithms.chacha = openssl->EVP_CIPHER_fetch(algorithms.lib, "ChaCha20-Poly1305", NULL);
+    algorithms.blake2s = openssl->EVP_MD_fetch(algorithms.lib, "BLAKE2S-256", NULL);
+    algorithms.blake2s_mac = openssl->EVP_MAC_fetch(algorithms.lib, "BLAKE2SMAC", NULL);
     must(algorithms.chacha != NULL);
     must(algorithms.blake2s != NULL);
     must(algorithms.blake2s_mac != NULL);
@@ -58,32 +58,33 @@ void wg_hash(struct bytes a, struct bytes b, uint8_t ret[static WG_HASH_LEN])
     unsigned len = 0;
 
     algorithms_need();
-    ctx = EVP_MD_CTX_new();
+    ctx = openssl->EVP_MD_CTX_new();
     must(ctx != NULL);
-    must(EVP_DigestInit_ex2(ctx, algorithms.blake2s, NULL) == 1);
-    must(a.len == 0 || EVP_DigestUpdate(ctx, a.data, a.len) == 1);
-    must(b.len == 0 || EVP_DigestUpdate(ctx, b.data, b.len) == 1);
-    must(EVP_DigestFinal_ex(ctx, ret, &len) == 1);
+    must(openssl->EVP_DigestInit_ex2(ctx, algorithms.blake2s, NULL) == 1);
+    must(a.len == 0 || openssl->EVP_DigestUpdate(ctx, a.data, a.len) == 1);
+    must(b.len == 0 || openssl->EVP_DigestUpdate(ctx, b.data, b.len) == 1);
+    must(openssl->EVP_DigestFinal_ex(ctx, ret, &len) == 1);
     must(len == WG_HASH_LEN);
-    EVP_MD_CTX_free(ctx);
+    openssl->EVP_MD_CTX_free(ctx);
 }
 
 void wg_mac(struct bytes key, struct bytes data, uint8_t ret[static WG_MAC_LEN])
 {
     size_t size = WG_MAC_LEN;
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
-                                 OSSL_PARAM_construct_end()};
+    OSSL_PARAM params[2];
     EVP_MAC_CTX *ctx;
     size_t len = 0;
 
     algorithms_need();
-    ctx = EVP_MAC_CTX_new(algorithms.blake2s_mac);
+    params[0] = openssl->OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size);
+    params[1] = openssl->OSSL_PARAM_construct_end();
+    ctx = openssl->EVP_MAC_CTX_new(algorithms.blake2s_mac);
     must(ctx != NULL);
-    must(EVP_MAC_init(ctx, key.data, key.len, params) == 1);
-    must(EVP_MAC_update(ctx, data.data, data.len) == 1);
-    must(EVP_MAC_final(ctx, ret, &len, WG_MAC_LEN) == 1);
+    must(openssl->EVP_MAC_init(ctx, key.data, key.len, params) == 1);
+    must(openssl->EVP_MAC_update(ctx, data.data, data.len) == 1);
+    must(openssl->EVP_MAC_final(ctx, ret, &len, WG_MAC_LEN) == 1);
     must(len == WG_MAC_LEN);
-    EVP_MAC_CTX_free(ctx);
+    openssl->EVP_MAC_CTX_free(ctx);
 }
 
 /** HMAC (RFC 2104) over BLAKE2s; the key is always one hash long here. @ret may be @key. */
@@ -140,7 +141,7 @@ int wg_cipher_reserve(struct cipher *c)
 {
     algorithms_need();
     if (c->ctx == NULL)
-        c->ctx = EVP_CIPHER_CTX_new();
+        c->ctx = openssl->EVP_CIPHER_CTX_new();
     return c->ctx != NULL ? 0 : -ENOMEM;
 }
 
@@ -150,7 +151,7 @@ void wg_cipher_key(struct cipher *c, enum cipher_direction direction,
     int seal = direction == CIPHER_SEAL;
 
     must(c->ctx != NULL);
-    must(EVP_CipherInit_ex2(c->ctx, algorithms.chacha, key, NULL, seal, NULL) == 1);
+    must(openssl->EVP_CipherInit_ex2(c->ctx, algorithms.chacha, key, NULL, seal, NULL) == 1);
 }
 
 static void nonce_set(uint8_t nonce[static NONCE_LEN], uint64_t counter)
@@ -168,11 +169,11 @@ static void seal_with(EVP_CIPHER_CTX *ctx, uint64_t counter, struct bytes aad, u
 
     must(len <= WG_DATAGRAM_MAX);
     nonce_set(nonce, counter);
-    must(EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1);
-    must(aad.len == 0 || EVP_EncryptUpdate(ctx, NULL, &done, aad.data, (int)aad.len) == 1);
-    must(len == 0 || EVP_EncryptUpdate(ctx, data, &done, data, (int)len) == 1);
-    must(EVP_EncryptFinal_ex(ctx, data + len, &done) == 1);
-    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, WG_TAG_LEN, data + len) == 1);
+    must(openssl->EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1);
+    must(aad.len == 0 || openssl->EVP_EncryptUpdate(ctx, NULL, &done, aad.data, (int)aad.len) == 1);
+    must(len == 0 || openssl->EVP_EncryptUpdate(ctx, data, &done, data, (int)len) == 1);
+    must(openssl->EVP_EncryptFinal_ex(ctx, data + len, &done) == 1);
+    must(openssl->EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, WG_TAG_LEN, data + len) == 1);
 }
 
 /** Undo seal_with(): @len counts the tag. */
@@ -186,11 +187,12 @@ static int open_with(EVP_CIPHER_CTX *ctx, uint64_t counter, struct bytes aad, ui
     must(len >= WG_TAG_LEN);
     must(len <= WG_DATAGRAM_MAX);
     nonce_set(nonce, counter);
-    must(EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1);
-    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, WG_TAG_LEN, data + plain_len) == 1);
-    must(aad.len == 0 || EVP_DecryptUpdate(ctx, NULL, &done, aad.data, (int)aad.len) == 1);
-    must(plain_len == 0 || EVP_DecryptUpdate(ctx, data, &done, data, (int)plain_len) == 1);
-    return EVP_DecryptFinal_ex(ctx, data + plain_len, &done) == 1 ? 0 : -EBADMSG;
+    must(openssl->EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1);
+    must(openssl->EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, WG_TAG_LEN, data + plain_len) ==
+         1);
+    must(aad.len == 0 || openssl->EVP_DecryptUpdate(ctx, NULL, &done, aad.data, (int)aad.len) == 1);
+    must(plain_len == 0 || openssl->EVP_DecryptUpdate(ctx, data, &done, data, (int)plain_len) == 1);
+    return openssl->EVP_DecryptFinal_ex(ctx, data + plain_len, &done) == 1 ? 0 : -EBADMSG;
 }
 
 void wg_cipher_seal(struct cipher *c, uint64_t counter, uint8_t *data, size_t len)
@@ -206,12 +208,14 @@ int wg_cipher_open(struct cipher *c, uint64_t counter, uint8_t *data, size_t len
 void wg_cipher_wipe(struct cipher *c)
 {
     if (c->ctx != NULL)
-        must(EVP_CIPHER_CTX_reset(c->ctx) == 1); /* frees the provider's state, which wipes it */
+        must(openssl->EVP_CIPHER_CTX_reset(c->ctx) ==
+             1); /* frees the provider's state, which wipes it */
 }
 
 void wg_cipher_done(struct cipher *c)
 {
-    EVP_CIPHER_CTX_free(c->ctx); /* wipes the key; accepts NULL */
+    if (c->ctx != NULL)
+        openssl->EVP_CIPHER_CTX_free(c->ctx); /* wipes the key */
     c->ctx = NULL;
 }
 

@@ -184,6 +184,7 @@ static int start_mcp(struct request *r, struct sandbox_config *config, const str
         .parent_span = config->root_span_id,
         .namespace_id = config->namespace_id,
         .tools = tools,
+        .files = policy_files(r->policy),
         .stream = config->stream,
         .is_audit = is_audit,
     };

@@ -23,6 +23,9 @@ enum {
     OPT_POLICY,
     OPT_WG,
     OPT_OFFLINE,
+    OPT_FILES,
+    OPT_READ,
+    OPT_WRITE,
     OPT_AUDIT_LOG,
     OPT_TRACE_ID,
     OPT_PARENT_SPAN,
@@ -54,6 +57,13 @@ static const struct cli_option options[OPT_COUNT] = {
                     "Policy file: the tools that are allowed, and the server's destinations."},
     [OPT_WG] = {"wg", "FILE", "The server's only way out is this WireGuard tunnel."},
     [OPT_OFFLINE] = {"offline", NULL, "The server has no way out."},
+    [OPT_FILES] = {"files", "MODE",
+                   "Which files the server may use: open (default) or workspace; see\n"
+                   "'lattice sandbox start --help'."},
+    [OPT_READ] = {"read", "PATH",
+                  "With --files=workspace: open PATH and all below it for reading, too;\n"
+                  "repeatable."},
+    [OPT_WRITE] = {"write", "PATH", "… and for writing; repeatable."},
     [OPT_AUDIT_LOG] = {"audit-log", "FILE",
                        "Records of the tool calls, and of what the server does meanwhile\n"
                        "(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},

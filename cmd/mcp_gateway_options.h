@@ -12,7 +12,7 @@
 #include "policy/identity.h"
 
 #define MCP_GATEWAY_EXIT_FAILED 125
-#define MCP_SERVER_ARGS_MAX     256u
+#define MCP_SERVER_ARGS_MAX     2048u
 #define MCP_LOG_PATH_CAP        2048u
 
 struct mcp_gateway_options {

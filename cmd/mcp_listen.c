@@ -25,7 +25,7 @@
 
 #define EXIT_FAILED   125
 #define CLIENTS_MAX   32u
-#define WORDS_MAX     320
+#define WORDS_MAX     2048
 #define GRACE_S       5 /* for the gateways' records, when we are told to end */
 #define LISTEN_PREFIX "--listen="
 
@@ -235,7 +235,8 @@ static int watch(struct listener *l)
 
 int mcp_listen(const char *path, int argc, char **argv)
 {
-    struct listener l = {
+    static struct listener l = {
+        /* large, and one is all that a process runs */
         .accept = {.fd = -1, .ready = accept_ready, .self = &l},
         .signals = {.fd = -1, .ready = signal_ready, .self = &l},
         .parent = {.fd = STDIN_FILENO, .ready = parent_ready, .self = &l},

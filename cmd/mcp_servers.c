@@ -22,22 +22,22 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/json_out.h"
 #include "base/own.h"
+#include "cmd/mcp_file.h"
 #include "cmd/sibling.h"
 
-#define FILE_MAX     (1u << 20)
-#define NAME_MAX_LEN 40u /* so that a socket's path fits into its 107 bytes */
-#define AGENT_MAX    50u
-#define PATH_CAP     256u
-#define WORDS_MAX    1024u
-#define ENV_MAX      64u
-#define START_MS     30000
-#define END_MS       10000
+#define COPY_MAX  (2u << 20)
+#define AGENT_MAX 50u
+#define PATH_CAP  256u
+#define WORDS_MAX 2048u
+#define START_MS  30000
+#define END_MS    10000
 
 struct server {
-    const struct json *entry; /* borrowed from the document */
+    const struct mcp_entry *entry; /* borrowed from the file */
     char socket[PATH_CAP];
     pid_t pid;
     int life; /* pidfd */
@@ -45,102 +45,17 @@ struct server {
 };
 
 struct mcp_servers {
-    struct json_doc *doc;
+    struct mcp_file file;
     char dir[PATH_CAP];
     char program[PATH_CAP]; /* lattice-mcp */
     char copy[PATH_CAP + 16];
     char nats[PATH_CAP + 16];  /* the gateways' credentials there, when they are not a file's */
     char agent[AGENT_MAX + 1]; /* as the gateway spells names: a-z 0-9 - */
     struct server servers[MCP_SERVERS_MAX];
-    unsigned count;
+    unsigned count; /* of which something is to be cleaned */
     pid_t janitor;
     int bell; /* the janitor cleans up when this pipe is written to, or ends */
 };
-
-static int read_file(const char *path, struct buf *ret, struct why *why)
-{
-    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-    char part[4096];
-    ssize_t n;
-
-    if (fd < 0)
-        return why_set(why, -errno, "%s: %s", path, strerror(errno));
-    while ((n = read(fd, part, sizeof(part))) > 0)
-        if (ret->len + (size_t)n > FILE_MAX)
-            return why_set(why, -EFBIG, "%s: longer than %u bytes", path, FILE_MAX);
-        else
-            buf_add(ret, part, (size_t)n);
-    if (n < 0 || buf_error(ret) < 0)
-        return why_set(why, -EIO, "%s: cannot be read", path);
-    return 0;
-}
-
-static bool name_is_valid(const char *name)
-{
-    size_t len = strlen(name);
-
-    return len >= 1 && len <= NAME_MAX_LEN &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
-}
-
-/** An entry that we start: its words must be strings. */
-static int check_entry(const char *path, const struct json *entry, struct why *why)
-{
-    const struct json *args = json_get(entry, "args");
-    const struct json *env = json_get(entry, "env");
-
-    if (json_type(json_get(entry, "command")) != JSON_STRING)
-        return json_fail(why, path, json_get(entry, "command"), "\"command\" must be a string");
-    if (args != NULL && json_type(args) != JSON_ARRAY)
-        return json_fail(why, path, args, "\"args\" must be an array of strings");
-    if (env != NULL && json_type(env) != JSON_OBJECT)
-        return json_fail(why, path, env, "\"env\" must be an object of strings");
-    for (const struct json *v = json_first(args); v != NULL; v = json_next(v))
-        if (json_type(v) != JSON_STRING)
-            return json_fail(why, path, v, "a word of \"args\" must be a string");
-    for (const struct json *v = json_first(env); v != NULL; v = json_next(v))
-        if (json_type(v) != JSON_STRING)
-            return json_fail(why, path, v, "a value of \"env\" must be a string");
-    if (json_count(env) > ENV_MAX)
-        return json_fail(why, path, env, "more than %u variables", ENV_MAX);
-    return 0;
-}
-
-static int load(struct mcp_servers *s, const char *path, struct why *why)
-{
-    const struct json_limits limits = {.bytes = FILE_MAX};
-    struct buf text;
-    const struct json *list;
-    int err;
-
-    buf_init(&text, FILE_MAX);
-    err = read_file(path, &text, why);
-    if (err == 0)
-        err = json_parse(buf_bytes(&text), &limits, &s->doc, why);
-    buf_done(&text);
-    if (err < 0) {
-        if (why->line > 0)
-            why_at(why, path, why->line, why->column);
-        return err;
-    }
-    list = json_get(json_root(s->doc), "mcpServers");
-    if (json_type(list) != JSON_OBJECT)
-        return why_set(why, -EINVAL, "%s: an object with a member \"mcpServers\" expected", path);
-    for (const struct json *v = json_first(list); v != NULL; v = json_next(v)) {
-        if (json_get(v, "command") == NULL)
-            continue;
-        if (!name_is_valid(json_name(v)))
-            return json_fail_name(why, path, v, "a server's name is 1 to %u of A-Z a-z 0-9 _ -",
-                                  NAME_MAX_LEN);
-        if (s->count == MCP_SERVERS_MAX)
-            return json_fail_name(why, path, v, "more than %u servers", MCP_SERVERS_MAX);
-        err = check_entry(path, v, why);
-        if (err < 0)
-            return err;
-        s->servers[s->count++].entry = v;
-    }
-    return 0;
-}
 
 /* ---- one gateway ---- */
 
@@ -179,6 +94,30 @@ static void stream_words(const struct mcp_servers *s, const struct audit_stream 
         }
 }
 
+static void path_words(const struct policy_files *files, struct words *w)
+{
+    for (unsigned i = 0; i < files->read.count; i++) {
+        add(w, "--read");
+        add(w, files->read.items[i]);
+    }
+    for (unsigned i = 0; i < files->write.count; i++) {
+        add(w, "--write");
+        add(w, files->write.items[i]);
+    }
+}
+
+/** Which files the server may use: those of the agent and its own, or all. */
+static void files_words(const struct policy_files *agent, const struct policy_files *own,
+                        struct words *w)
+{
+    if (own->mode != POLICY_FILES_WORKSPACE)
+        return;
+    add(w, "--files=workspace");
+    if (agent->mode == POLICY_FILES_WORKSPACE)
+        path_words(agent, w);
+    path_words(own, w);
+}
+
 static int gateway_words(const struct mcp_servers *s, const struct mcp_servers_config *config,
                          const struct server *server, struct words *w)
 {
@@ -212,13 +151,14 @@ static int gateway_words(const struct mcp_servers *s, const struct mcp_servers_c
         add(w, config->namespace_id);
     }
     add(w, "--label");
-    add(w, json_name(server->entry));
+    add(w, json_name(server->entry->json));
+    files_words(config->files, policy_files(server->entry->files), w);
     stream_words(s, config->stream, w);
     add(w, "--");
-    if (json_read_str(json_get(server->entry, "command"), &word) < 0)
+    if (json_read_str(json_get(server->entry->json, "command"), &word) < 0)
         return -EINVAL;
     add(w, word);
-    for (const struct json *v = json_first(json_get(server->entry, "args")); v != NULL;
+    for (const struct json *v = json_first(json_get(server->entry->json, "args")); v != NULL;
          v = json_next(v)) {
         if (json_read_str(v, &word) < 0)
             return -EINVAL;
@@ -236,7 +176,7 @@ static void gateway_exec(const struct mcp_servers *s, const struct server *serve
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     const char *value;
 
-    for (const struct json *v = json_first(json_get(server->entry, "env")); v != NULL;
+    for (const struct json *v = json_first(json_get(server->entry->json, "env")); v != NULL;
          v = json_next(v))
         if (json_read_str(v, &value) < 0 || setenv(json_name(v), value, 1) < 0)
             _exit(127);
@@ -284,7 +224,8 @@ static int wait_for(struct server *server, struct why *why)
     if (n > 0 && read(server->said, line, sizeof(line)) > 0)
         return 0;
     return why_set(why, n == 0 ? -ETIMEDOUT : -ECHILD,
-                   "the gateway of the MCP server '%s' does not start", json_name(server->entry));
+                   "the gateway of the MCP server '%s' does not start",
+                   json_name(server->entry->json));
 }
 
 /* ---- the agent's copy of the file ---- */
@@ -292,7 +233,7 @@ static int wait_for(struct server *server, struct why *why)
 static void write_entry(struct json_out *j, const struct mcp_servers *s, const struct json *entry)
 {
     for (unsigned i = 0; i < s->count; i++)
-        if (s->servers[i].entry == entry) {
+        if (s->servers[i].entry->json == entry) {
             json_open_object(j);
             json_put_str(j, "command", s->program);
             json_key(j, "args");
@@ -325,13 +266,13 @@ static int write_copy(const struct mcp_servers *s)
     struct json_out j;
     struct buf text;
 
-    buf_init(&text, 2 * FILE_MAX);
+    buf_init(&text, COPY_MAX);
     json_out_init(&j, &text);
     json_open_object(&j);
     json_key(&j, "mcpServers");
     json_open_object(&j);
-    for (const struct json *v = json_first(json_get(json_root(s->doc), "mcpServers")); v != NULL;
-         v = json_next(v)) {
+    for (const struct json *v = json_first(json_get(json_root(s->file.doc), "mcpServers"));
+         v != NULL; v = json_next(v)) {
         json_key(&j, json_name(v));
         write_entry(&j, s, v);
     }
@@ -357,17 +298,36 @@ static int write_nats(const struct mcp_servers *s, const struct audit_stream *st
 
 /* ---- all of them ---- */
 
-/** A directory of ours alone: $XDG_RUNTIME_DIR ends with the session, /tmp is everywhere. */
+/** A directory whose name is short enough, and in which we may write; owned. Rules follow no link.
+ */
+static char *usable(const char *path)
+{
+    char *real = path != NULL ? realpath(path, NULL) : NULL;
+
+    if (real == NULL || (strlen(real) <= 40 && access(real, W_OK) == 0))
+        return real;
+    if (strlen(real) > 40)
+        errno = ENAMETOOLONG;
+    free(real);
+    return NULL;
+}
+
+/** A directory of ours alone: $XDG_RUNTIME_DIR ends with the session; where the records are is
+ * closed to sandboxes with a file policy; /tmp is everywhere. */
 static int make_dir(struct mcp_servers *s)
 {
-    const char *wanted = getenv("XDG_RUNTIME_DIR");
-    auto_free char *base =
-        wanted != NULL ? realpath(wanted, NULL) : NULL; /* rules follow no link */
+    char records[PATH_CAP];
+    char *slash;
+    auto_free char *base = usable(getenv("XDG_RUNTIME_DIR"));
 
-    if (base == NULL || strlen(base) > 40 || access(base, W_OK) < 0) {
-        free(base);
-        base = realpath("/tmp", NULL);
+    if (base == NULL && audit_default_path("x", records, sizeof(records)) == 0 &&
+        (slash = strrchr(records, '/')) != NULL) {
+        *slash = '\0';
+        if (io_mkdirs(records) == 0)
+            base = usable(records);
     }
+    if (base == NULL)
+        base = usable("/tmp");
     if (base == NULL)
         return -errno;
     (void)snprintf(s->dir, sizeof(s->dir), "%.40s/lattice-mcp.XXXXXX", base);
@@ -413,11 +373,11 @@ static int start_all(struct mcp_servers *s, const struct mcp_servers_config *con
         struct server *server = &s->servers[i];
 
         (void)snprintf(server->socket, sizeof(server->socket), "%.*s/%s.sock", 200, s->dir,
-                       json_name(server->entry));
+                       json_name(server->entry->json));
         err = start_one(s, config, server);
         if (err < 0)
             return why_set(why, err, "the gateway of the MCP server '%s' cannot be started: %s",
-                           json_name(server->entry), strerror(-err));
+                           json_name(server->entry->json), strerror(-err));
     }
     for (unsigned i = 0; i < s->count; i++) {
         err = wait_for(&s->servers[i], why);
@@ -483,7 +443,9 @@ int mcp_servers_start(const struct mcp_servers_config *config, struct mcp_server
     for (unsigned i = 0; i < MCP_SERVERS_MAX; i++)
         s->servers[i].life = s->servers[i].said = -1;
     spell_agent(s, config->agent);
-    err = load(s, config->path, why);
+    err = mcp_file_load(config->path, config->files, &s->file, why);
+    for (; err == 0 && s->count < s->file.count; s->count++)
+        s->servers[s->count].entry = &s->file.entries[s->count];
     if (err == 0)
         err = start_all(s, config, why);
     if (err == 0)
@@ -531,6 +493,6 @@ void mcp_servers_stop(struct mcp_servers *s)
         if (s->servers[i].pid > 0)
             (void)waitpid(s->servers[i].pid, NULL, WNOHANG);
     }
-    json_free(s->doc);
+    mcp_file_done(&s->file);
     free(s);
 }

@@ -15,14 +15,14 @@
 #include "base/why.h"
 #include "policy/policy.h"
 
-#define MCP_SERVERS_MAX 16u
-#define MCP_ENV_CONFIG  "LATTICE_MCP_CONFIG" /* set for the agent: the path of its copy */
+#define MCP_ENV_CONFIG "LATTICE_MCP_CONFIG" /* set for the agent: the path of its copy */
 
 struct mcp_servers_config {
     const char *path;                  /* the mcpServers file */
     const char *agent;                 /* name of the agent in records */
     const char *audit_log;             /* the agent's, and so its servers' */
     const struct nameset *tools;       /* allowed tools, NULL: none */
+    const struct policy_files *files;  /* of the agent: what its servers may use, too */
     const char *trace_id;              /* of the agent; NULL: each server has its own */
     const char *parent_span;           /* of the agent's sandbox; NULL: none */
     const char *namespace_id;          /* of the agent; NULL: "default" */

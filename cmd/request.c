@@ -71,8 +71,8 @@ static const struct cli_option options[OPT_COUNT] = {
                        "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
     [OPT_MCP] = {"mcp", "FILE",
                  "Give the agent the MCP servers of this mcpServers file. They run outside, each\n"
-                 "in a sandbox and behind a gateway that lets the allowed tools pass; the agent\n"
-                 "finds its copy of the file by $LATTICE_MCP_CONFIG."},
+                 "in a sandbox with the same --files, and behind a gateway that lets the allowed\n"
+                 "tools pass; the agent finds its copy of the file by $LATTICE_MCP_CONFIG."},
     [OPT_ALLOW_TOOL] = {"allow-tool", "TOOL",
                         "Allow a tool of these servers by its exact name; repeatable."},
     [OPT_SERVER_URL] =

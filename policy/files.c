@@ -78,7 +78,7 @@ static int read_paths(struct policy *p, const char *file, const struct json *lis
     return 0;
 }
 
-int files_read(struct policy *p, const char *file, const struct json *v, struct why *why)
+int policy_parse_files(struct policy *p, const char *file, const struct json *v, struct why *why)
 {
     static const char *const keys[] = {"mode", "read", "write"};
     const struct policy_files *f = policy_files(p);

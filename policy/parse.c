@@ -273,7 +273,7 @@ static int read_spec(const struct reader *r, const struct json *spec, enum polic
         (err = read_mode(r, spec, ret_mode)) < 0 ||
         (err = get(r, spec, "tools", JSON_OBJECT, &tools)) < 0 ||
         (err = read_tools(r, tools)) < 0 ||
-        (err = files_read(r->into, r->file, json_get(spec, "files"), r->why)) < 0 ||
+        (err = policy_parse_files(r->into, r->file, json_get(spec, "files"), r->why)) < 0 ||
         (err = get(r, spec, "egress", JSON_OBJECT, &egress)) < 0 ||
         (err = check_keys(r, egress, egress_keys, ARRAY_COUNT(egress_keys))) < 0 ||
         (err = read_rules(r, egress, "allow", POLICY_RULE_ALLOW)) < 0)

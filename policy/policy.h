@@ -85,6 +85,7 @@ struct policy_files {
 
 struct policy;
 struct pins;
+struct json;
 
 struct policy_request {
     enum policy_proto proto;
@@ -141,6 +142,10 @@ const struct nameset *policy_tools(const struct policy *p);
 /** policy_files() - What the sandbox room is to make of files. Borrowed. */
 const struct policy_files *policy_files(const struct policy *p);
 void policy_set_files_mode(struct policy *p, enum policy_files_mode mode);
+/** policy_parse_files() - Add what an object like a policy file's spec.files says (NULL: nothing).
+ * @file: its name, for @why. Errors: -EINVAL with the place; @p may hold a part of it then. */
+int policy_parse_files(struct policy *p, const char *file, const struct json *v,
+                       struct why *why) MUST_USE;
 /** policy_add_path() - Errors: -EINVAL no path as above, @why has the column; -ENOSPC. */
 int policy_add_path(struct policy *p, enum policy_files_access access, struct bytes text,
                     struct why *why) MUST_USE;

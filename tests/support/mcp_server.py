@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small real MCP server on stdio, for tests: a few tools, of which one opens a connection, one runs a program. What it
+"""A small real MCP server on stdio, for tests: a few tools, of which one opens a connection, one reads a file, one runs a program. What it
 receives is appended to the file named by its first argument, so a test can prove what never came."""
 import json
 import os
@@ -12,6 +12,7 @@ TOOLS = {
     "wipe": lambda a: "wiped",
     "connect": lambda a: socket.create_connection((a["host"], a["port"]), timeout=10).getpeername()[0],
     "env": lambda a: "\n".join(f"{k}={v}" for k, v in os.environ.items()),
+    "read": lambda a: open(a["path"], encoding="utf-8").read(),
     "run": lambda a: subprocess.run(["/bin/true"], check=True).returncode,
 }
 

@@ -23,13 +23,13 @@
 static int read_version(struct audit_store *s, int *ret)
 {
     sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL);
+    int rc = sqlite.sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL);
 
     if (rc == SQLITE_OK)
-        rc = sqlite3_step(q);
+        rc = sqlite.sqlite3_step(q);
     if (rc == SQLITE_ROW)
-        *ret = sqlite3_column_int(q, 0);
-    (void)sqlite3_finalize(q);
+        *ret = sqlite.sqlite3_column_int(q, 0);
+    (void)sqlite.sqlite3_finalize(q);
     return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -EIO : store_error(rc);
 }
 
@@ -71,17 +71,20 @@ static int prepare_database(struct audit_store *s, struct why *why)
 
 int audit_store_open(const char *path, struct audit_store **ret, struct why *why)
 {
-    struct audit_store *s = calloc(1, sizeof(*s));
+    struct audit_store *s;
     mode_t mask;
-    int err;
+    int err = store_load_library(why);
 
+    if (err < 0)
+        return err;
+    s = calloc(1, sizeof(*s));
     if (s == NULL)
         return why_set(why, -ENOMEM, "out of memory");
     mask = umask(0077); /* it holds what the logs hold */
-    err = store_error(sqlite3_open_v2(
+    err = store_error(sqlite.sqlite3_open_v2(
         path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL));
     if (err == 0) {
-        (void)sqlite3_busy_timeout(s->db, BUSY_MS);
+        (void)sqlite.sqlite3_busy_timeout(s->db, BUSY_MS);
         if (why != NULL)
             why->text[0] = '\0';
         err = prepare_database(s, why);
@@ -89,7 +92,8 @@ int audit_store_open(const char *path, struct audit_store **ret, struct why *why
     (void)umask(mask);
     if (err < 0) {
         if (why == NULL || why->text[0] == '\0')
-            (void)why_set(why, err, "cannot open the database %s: %s", path, sqlite3_errmsg(s->db));
+            (void)why_set(why, err, "cannot open the database %s: %s", path,
+                          sqlite.sqlite3_errmsg(s->db));
         audit_store_close(s);
         return err;
     }
@@ -102,8 +106,8 @@ void audit_store_close(struct audit_store *s)
     if (s == NULL)
         return;
     for (unsigned i = 0; i < STORE_STATEMENTS; i++)
-        (void)sqlite3_finalize(s->statements[i]);
-    (void)sqlite3_close(s->db);
+        (void)sqlite.sqlite3_finalize(s->statements[i]);
+    (void)sqlite.sqlite3_close(s->db);
     free(s);
 }
 

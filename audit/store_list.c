@@ -48,19 +48,19 @@ static sqlite3_stmt *begin_list(struct audit_store *s, enum store_statement whic
 
 static int end_list(sqlite3_stmt *q, int rc, int err)
 {
-    (void)sqlite3_reset(q); /* repeats the error of the last step */
-    (void)sqlite3_clear_bindings(q);
+    (void)sqlite.sqlite3_reset(q); /* repeats the error of the last step */
+    (void)sqlite.sqlite3_clear_bindings(q);
     return err < 0 ? err : store_error(rc);
 }
 
 static const char *text_at(sqlite3_stmt *q, int i)
 {
-    return (const char *)sqlite3_column_text(q, i);
+    return (const char *)sqlite.sqlite3_column_text(q, i);
 }
 
 static uint64_t count_at(sqlite3_stmt *q, int i)
 {
-    return (uint64_t)sqlite3_column_int64(q, i);
+    return (uint64_t)sqlite.sqlite3_column_int64(q, i);
 }
 
 int audit_store_traces(struct audit_store *s, const struct audit_filter *f,
@@ -72,13 +72,13 @@ int audit_store_traces(struct audit_store *s, const struct audit_filter *f,
 
     if (q == NULL)
         return -EIO;
-    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
+    while ((rc = sqlite.sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
         const struct audit_trace_row r = {
             .trace_id = text_at(q, 0),
             .agent = text_at(q, 1),
             .parent = text_at(q, 2),
-            .started_ns = sqlite3_column_int64(q, 3),
-            .ended_ns = sqlite3_column_int64(q, 4),
+            .started_ns = sqlite.sqlite3_column_int64(q, 3),
+            .ended_ns = sqlite.sqlite3_column_int64(q, 4),
             .spans = count_at(q, 5),
             .failed = count_at(q, 6),
             .flows = count_at(q, 7),
@@ -101,7 +101,7 @@ int audit_store_spans(struct audit_store *s, const struct audit_filter *f,
 
     if (q == NULL)
         return -EIO;
-    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
+    while ((rc = sqlite.sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
         const struct audit_span_row r = {
             .id = text_at(q, 0),
             .kind = text_at(q, 1),
@@ -120,10 +120,10 @@ int audit_store_spans(struct audit_store *s, const struct audit_filter *f,
             .exe = text_at(q, 14),
             .arguments = text_at(q, 15),
             .detail = text_at(q, 16),
-            .started_ns = sqlite3_column_int64(q, 17),
-            .duration_ns = sqlite3_column_int64(q, 18),
-            .pid = sqlite3_column_int(q, 19),
-            .exit_status = sqlite3_column_int(q, 20),
+            .started_ns = sqlite.sqlite3_column_int64(q, 17),
+            .duration_ns = sqlite.sqlite3_column_int64(q, 18),
+            .pid = sqlite.sqlite3_column_int(q, 19),
+            .exit_status = sqlite.sqlite3_column_int(q, 20),
         };
 
         err = row(self, &r);
@@ -140,13 +140,13 @@ int audit_store_flows(struct audit_store *s, const struct audit_filter *f,
 
     if (q == NULL)
         return -EIO;
-    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
+    while ((rc = sqlite.sqlite3_step(q)) == SQLITE_ROW && err >= 0) {
         const struct audit_flow_row r = {
             .id = text_at(q, 0),
             .trace_id = text_at(q, 1),
             .span_id = text_at(q, 2),
             .agent = text_at(q, 3),
-            .is_decision = sqlite3_column_int(q, 4) != 0,
+            .is_decision = sqlite.sqlite3_column_int(q, 4) != 0,
             .direction = text_at(q, 5),
             .protocol = text_at(q, 6),
             .src_ip = text_at(q, 7),
@@ -160,12 +160,12 @@ int audit_store_flows(struct audit_store *s, const struct audit_filter *f,
             .peer = text_at(q, 15),
             .error = text_at(q, 16),
             .exe = text_at(q, 17),
-            .would_deny = sqlite3_column_int(q, 18) != 0,
-            .src_port = (uint16_t)sqlite3_column_int(q, 19),
-            .dst_port = (uint16_t)sqlite3_column_int(q, 20),
-            .pid = sqlite3_column_int(q, 21),
-            .time_ns = sqlite3_column_int64(q, 22),
-            .duration_ns = sqlite3_column_int64(q, 23),
+            .would_deny = sqlite.sqlite3_column_int(q, 18) != 0,
+            .src_port = (uint16_t)sqlite.sqlite3_column_int(q, 19),
+            .dst_port = (uint16_t)sqlite.sqlite3_column_int(q, 20),
+            .pid = sqlite.sqlite3_column_int(q, 21),
+            .time_ns = sqlite.sqlite3_column_int64(q, 22),
+            .duration_ns = sqlite.sqlite3_column_int64(q, 23),
             .bytes_out = count_at(q, 24),
             .bytes_in = count_at(q, 25),
         };
@@ -185,7 +185,7 @@ int audit_store_children(struct audit_store *s, const char *parent,
     if (q == NULL)
         return -EIO;
     store_bind_text(q, 1, parent);
-    while ((rc = sqlite3_step(q)) == SQLITE_ROW && err >= 0)
+    while ((rc = sqlite.sqlite3_step(q)) == SQLITE_ROW && err >= 0)
         err = agent(self, text_at(q, 0));
     return end_list(q, rc, err);
 }
@@ -201,9 +201,9 @@ int audit_store_session(struct audit_store *s, const char *agent,
     if (q == NULL)
         return -EIO;
     store_bind_text(q, 1, agent);
-    rc = sqlite3_step(q);
-    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 0) < (int)AUDIT_TRACE_CAP &&
-        sqlite3_column_bytes(q, 1) < (int)AUDIT_SPAN_CAP) {
+    rc = sqlite.sqlite3_step(q);
+    if (rc == SQLITE_ROW && sqlite.sqlite3_column_bytes(q, 0) < (int)AUDIT_TRACE_CAP &&
+        sqlite.sqlite3_column_bytes(q, 1) < (int)AUDIT_SPAN_CAP) {
         (void)snprintf(ret_trace, AUDIT_TRACE_CAP, "%s", text_at(q, 0));
         (void)snprintf(ret_span, AUDIT_SPAN_CAP, "%s", text_at(q, 1));
         err = 0;

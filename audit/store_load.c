@@ -21,13 +21,13 @@ static int find_source(struct audit_store *s, const char *path, const struct sta
     if (q == NULL)
         return -EIO;
     store_bind_text(q, 1, path);
-    rc = sqlite3_step(q);
+    rc = sqlite.sqlite3_step(q);
     /* Another file under the same name, or one that was cut, is read anew. */
-    if (rc == SQLITE_ROW && sqlite3_column_int64(q, 0) == (int64_t)st->st_dev &&
-        sqlite3_column_int64(q, 1) == (int64_t)st->st_ino &&
-        sqlite3_column_int64(q, 2) <= st->st_size)
-        *ret_offset = (uint64_t)sqlite3_column_int64(q, 2);
-    (void)sqlite3_reset(q);
+    if (rc == SQLITE_ROW && sqlite.sqlite3_column_int64(q, 0) == (int64_t)st->st_dev &&
+        sqlite.sqlite3_column_int64(q, 1) == (int64_t)st->st_ino &&
+        sqlite.sqlite3_column_int64(q, 2) <= st->st_size)
+        *ret_offset = (uint64_t)sqlite.sqlite3_column_int64(q, 2);
+    (void)sqlite.sqlite3_reset(q);
     return store_error(rc);
 }
 

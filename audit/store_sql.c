@@ -5,6 +5,25 @@
 #include "audit/store_sql.h"
 
 #include <errno.h>
+#include <pthread.h>
+
+struct store_sqlite sqlite;
+static const char *const sqlite_names[] = {SQLITE_FUNCTIONS(LIBRARY_NAME)};
+static pthread_once_t sqlite_once = PTHREAD_ONCE_INIT;
+static struct why sqlite_why; /* empty: the library is open */
+
+static void load_sqlite(void)
+{
+    if (library_open("libsqlite3.so.0", "libsqlite3-0", sqlite_names, ARRAY_COUNT(sqlite_names),
+                     &sqlite, &sqlite_why) == 0)
+        sqlite_why.text[0] = '\0';
+}
+
+int store_load_library(struct why *why)
+{
+    must(pthread_once(&sqlite_once, load_sqlite) == 0);
+    return sqlite_why.text[0] == '\0' ? 0 : why_set(why, -ENOENT, "%s", sqlite_why.text);
+}
 
 /* Filters: ?1 trace, ?2 agent, ?3 verdict, each NULL when it does not matter; ?4 from; ?5 and ?6:
  * the row before which the page ends. Times always have a value, so that an index can be used: a
@@ -111,14 +130,14 @@ int store_error(int rc)
 
 int store_run(struct audit_store *s, const char *text)
 {
-    return store_error(sqlite3_exec(s->db, text, NULL, NULL, NULL));
+    return store_error(sqlite.sqlite3_exec(s->db, text, NULL, NULL, NULL));
 }
 
 sqlite3_stmt *store_statement(struct audit_store *s, enum store_statement which)
 {
     if (s->statements[which] == NULL &&
-        sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which],
-                           NULL) != SQLITE_OK)
+        sqlite.sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                  &s->statements[which], NULL) != SQLITE_OK)
         return NULL;
     return s->statements[which];
 }
@@ -126,10 +145,10 @@ sqlite3_stmt *store_statement(struct audit_store *s, enum store_statement which)
 /** Run a statement that returns no rows. */
 int store_finish(sqlite3_stmt *q)
 {
-    int rc = sqlite3_step(q);
+    int rc = sqlite.sqlite3_step(q);
 
-    (void)sqlite3_reset(q); /* repeats the error of the step */
-    (void)sqlite3_clear_bindings(q);
+    (void)sqlite.sqlite3_reset(q); /* repeats the error of the step */
+    (void)sqlite.sqlite3_clear_bindings(q);
     return store_error(rc);
 }
 
@@ -137,13 +156,13 @@ void store_bind_text(sqlite3_stmt *q, int i, const char *text)
 {
     /* A failure of binding (out of memory) shows as a missing NOT NULL value or a lost column; the
      * lengths are bounded by the record. */
-    (void)sqlite3_bind_text(q, i, text, -1, SQLITE_STATIC);
+    (void)sqlite.sqlite3_bind_text(q, i, text, -1, SQLITE_STATIC);
 }
 
 void store_bind_number(sqlite3_stmt *q, int i, int64_t v, bool is_present)
 {
     if (is_present)
-        (void)sqlite3_bind_int64(q, i, v);
+        (void)sqlite.sqlite3_bind_int64(q, i, v);
     else
-        (void)sqlite3_bind_null(q, i);
+        (void)sqlite.sqlite3_bind_null(q, i);
 }

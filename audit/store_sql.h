@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to the store's files: its statements, and how they are run.
+ * Private to the store's files: SQLite, the store's statements, and how they are run.
  */
 #ifndef AUDIT_STORE_SQL_H
 #define AUDIT_STORE_SQL_H
@@ -10,7 +10,33 @@
 #include <stdint.h>
 
 #include "audit/audit.h"
+#include "base/library.h"
 #include "base/must.h"
+
+/* The functions of SQLite that the store uses: opened with the first store (base/library.h). */
+#define SQLITE_FUNCTIONS(F)                                                                        \
+    F(sqlite3_bind_int64)                                                                          \
+    F(sqlite3_bind_null)                                                                           \
+    F(sqlite3_bind_text)                                                                           \
+    F(sqlite3_busy_timeout)                                                                        \
+    F(sqlite3_clear_bindings)                                                                      \
+    F(sqlite3_close)                                                                               \
+    F(sqlite3_column_bytes)                                                                        \
+    F(sqlite3_column_int)                                                                          \
+    F(sqlite3_column_int64)                                                                        \
+    F(sqlite3_column_text)                                                                         \
+    F(sqlite3_errmsg)                                                                              \
+    F(sqlite3_exec)                                                                                \
+    F(sqlite3_finalize)                                                                            \
+    F(sqlite3_open_v2)                                                                             \
+    F(sqlite3_prepare_v2)                                                                          \
+    F(sqlite3_prepare_v3)                                                                          \
+    F(sqlite3_reset)                                                                               \
+    F(sqlite3_step)
+
+extern struct store_sqlite {
+    SQLITE_FUNCTIONS(LIBRARY_MEMBER)
+} sqlite; /* written once, by store_load_library() */
 
 enum store_statement {
     STORE_PUT_SPAN,
@@ -37,6 +63,8 @@ struct audit_store {
     bool is_bundled;
 };
 
+/** store_load_library() - Open SQLite, once for the process. Errors: -ENOENT it is missing. */
+int store_load_library(struct why *why) MUST_USE;
 /** store_run() - Run SQL that has no values and returns no rows. Returns 0 or -errno. */
 int store_run(struct audit_store *s, const char *text);
 /** store_error() - SQLite's result code as 0 or -errno. */

@@ -107,6 +107,8 @@ struct flow {
     bool near_has_more;   /* the last read stopped before an urgent byte */
     bool near_is_unheard; /* the far end is broken; what was sent before is thrown away */
     bool near_deaf;       /* it refuses data (SHUT_RD); what comes is thrown away */
+    bool out_ends_urgent; /* the last byte of what is being sent to the carrier is urgent */
+    bool in_ends_urgent;  /* carrier: the last byte of what peek() shows is urgent */
     bool out_over;        /* near → far is finished: end of stream passed on */
     bool in_over;         /* far → near is finished */
     bool far_failed;      /* carrier: err is how the far end broke */
@@ -172,7 +174,7 @@ enum relay_result { RELAY_WAIT, RELAY_AGAIN, RELAY_GONE };
 enum relay_result relay_run(struct flow *f);
 /** relay_deliver() - Write to the near end at once, if it can be. Returns bytes taken, 0 when it is
  * full, broken, or not yet there: then they wait for its turn. Nothing older may wait. */
-size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len);
+size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len, bool ends_urgent);
 /** relay_stop() - Let go of the near end, in order or so that it sees a reset. */
 void relay_stop(struct flow *f, bool reset);
 /** leftover_keep() - Copy what could not be passed on; -ENOMEM. */

@@ -35,12 +35,13 @@ static ssize_t pair_send(struct flow *f, const uint8_t *data, size_t len)
         return -ECONNRESET; /* nobody is there any more: TCP's answer to data is a reset */
     if (peer->pair.in.data != NULL)
         return 0;
-    put = relay_deliver(peer, data, len);
+    put = relay_deliver(peer, data, len, f->out_ends_urgent);
     if (put == len)
         return (ssize_t)len;
     err = leftover_keep(&peer->pair.in, data + put, len - put);
     if (err < 0)
         return err;
+    peer->in_ends_urgent = f->out_ends_urgent;
     flow_queue(peer);
     return (ssize_t)len;
 }
@@ -72,6 +73,7 @@ static void pair_take(struct flow *f, size_t len)
     if (in->data == NULL || in->at < in->len)
         return;
     leftover_drop(in);
+    f->in_ends_urgent = false;
     if (f->pair.peer != NULL)
         flow_queue(f->pair.peer); /* there is room again */
 }

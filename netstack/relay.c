@@ -195,7 +195,7 @@ static ssize_t peek_small(struct flow *f, uint8_t *ret, size_t cap)
 static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
 {
     struct iovec iov[2] = {{.iov_base = f->ns->kept, .iov_len = f->near_kept}, {.iov_base = ret}};
-    int queued = 0;
+    int queued = 0, mark = 0;
     size_t want;
     ssize_t got;
 
@@ -214,6 +214,7 @@ static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
     f->near_kept = 1;
     f->near_kept_count = 0;
     f->near_has_more = (size_t)got < want;
+    f->out_ends_urgent = f->near_is_urgent && ioctl(f->near.fd, SIOCATMARK, &mark) == 0 && mark;
     f->near_is_bulk = (size_t)got >= NEAR_SMALL;
     if (recv(f->near.fd, ret + got - 1, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
         return -EIO;
@@ -227,6 +228,7 @@ static ssize_t near_read(struct flow *f, uint8_t *ret, size_t cap)
     if (!f->near_keeps_byte)
         return io_read(f->near.fd, ret, cap);
     f->near_has_more = false;
+    f->out_ends_urgent = false;
     /* A look stops at an urgent byte and does not say so. */
     if (!f->near_is_bulk && !f->near_is_urgent && f->near_kept <= NEAR_KEPT_MAX)
         got = peek_small(f, ret, cap < NEAR_SMALL ? cap : NEAR_SMALL);
@@ -306,6 +308,7 @@ static int pump_out(struct flow *f)
         budget -= (size_t)got;
         f->bytes_out += (uint64_t)got;
         left = pass_out(f, f->ns->scratch, (size_t)got);
+        f->out_ends_urgent = false;
         if (left < 0)
             return left;
     }
@@ -358,16 +361,18 @@ static size_t iov_total(const struct iovec *iov, int count)
     return total;
 }
 
-/** Write to the near end. Returns bytes, or -errno; a near end that no longer reads takes all. */
-static ssize_t near_write(struct flow *f, struct iovec *iov, int count)
+/** Write to the near end, the last byte as an urgent one if it is. Returns bytes, or -errno; a near
+ * end that no longer reads takes all. */
+static ssize_t near_write(struct flow *f, struct iovec *iov, int count, bool ends_urgent)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (ends_urgent ? MSG_OOB : 0);
     ssize_t put;
 
     if (f->near_deaf)
         return f->near_hup ? -EPIPE : (ssize_t)iov_total(iov, count);
     do
-        put = sendmsg(f->near.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        put = sendmsg(f->near.fd, &msg, flags);
     while (put < 0 && errno == EINTR);
     if (put >= 0)
         return put;
@@ -404,7 +409,7 @@ static int pump_in(struct flow *f)
         if (count < 0)
             return count;
         total = iov_total(iov, count);
-        put = near_write(f, iov, count);
+        put = near_write(f, iov, count, f->in_ends_urgent);
         if (put == -EAGAIN) {
             near_is_full(f);
             f->carrier->take(f, 0);
@@ -421,14 +426,14 @@ static int pump_in(struct flow *f)
     return 0;
 }
 
-size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len)
+size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len, bool ends_urgent)
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len}; /* only read */
     ssize_t put;
 
     if (f->state != FLOW_RELAYING || f->in_over || f->far_failed || !f->near_writable)
         return 0;
-    put = near_write(f, &iov, 1);
+    put = near_write(f, &iov, 1, ends_urgent);
     if (put < 0 && put != -EAGAIN)
         return 0; /* its own turn meets it again */
     if (put > 0)

@@ -228,7 +228,7 @@ static void urgent(void)
     (void)show("send", send(client, "ab", 2, 0));
     (void)show("send oob", send(client, "!", 1, MSG_OOB));
     (void)show("send", send(client, "cd", 2, 0));
-    await_events("urgent", server, POLLIN);
+    await_events("urgent", server, POLLPRI);
     (void)show("signals", urgent_signals);
     (void)show("recv", recv(server, data, 8, 0));
     (void)show("mark", ioctl(server, SIOCATMARK, &mark));
@@ -236,6 +236,7 @@ static void urgent(void)
     (void)show("oob", recv(server, data, 8, MSG_OOB));
     (void)printf("'%c'\n", data[0]);
     (void)show("oob again", recv(server, data, 8, MSG_OOB));
+    await_events("rest", server, POLLIN);
     (void)show("recv", recv(server, data, 8, MSG_DONTWAIT));
     show_events("after", server);
 }

@@ -344,7 +344,7 @@ static int run_request(struct request *r, struct wg_conf *wg, const struct audit
         .isolation = r->isolation,
         .environment = {.named = r->env, .count = r->env_count, .is_cleared = r->clears_env},
         .files = {.policy = policy_files(r->policy), .own = r->own, .own_count = r->own_count},
-        .relays_loopback = r->relays_loopback,
+        .loopback = r->loopback,
         .argv = r->argv,
         .network = r->wg_path != NULL ? NETSTACK_TUNNEL
                    : r->is_offline    ? NETSTACK_OFFLINE

@@ -118,8 +118,9 @@ static const struct cli_option options[OPT_COUNT] = {
                      "Namespaces as further walls: none (default), auto (where the host grants\n"
                      "them), full (or do not start)."},
     [OPT_LOOPBACK] = {"loopback", "HOW",
-                      "Connections inside: direct (default; fastest), or relay (a close or reset\n"
-                      "is seen exactly as with TCP)."},
+                      "Connections inside: direct (fastest), relay (each close and reset is seen\n"
+                      "exactly as with TCP), or auto (default): direct, and relay where\n"
+                      "pidfd_getfd is denied, as by Docker's default profile."},
     [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
     [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
 };
@@ -247,6 +248,21 @@ static int take_audit_option(struct request *r, int option, const char *value)
     return 0;
 }
 
+static int take_loopback(struct request *r, const char *value)
+{
+    static const char *const words[] = {[SANDBOX_LOOPBACK_AUTO] = "auto",
+                                        [SANDBOX_LOOPBACK_DIRECT] = "direct",
+                                        [SANDBOX_LOOPBACK_RELAY] = "relay"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(value, words[i]) == 0) {
+            r->loopback = (enum sandbox_loopback)i;
+            return 0;
+        }
+    }
+    return cli_usage_error(&command, "--loopback '%s': auto, direct or relay expected", value);
+}
+
 static int take_isolation(struct request *r, const char *value)
 {
     static const char *const names[] = {[SANDBOX_ISOLATE_NONE] = "none",
@@ -370,10 +386,7 @@ static int take_option(struct request *r, int option, const char *value)
     case OPT_ISOLATE:
         return take_isolation(r, value);
     case OPT_LOOPBACK:
-        r->relays_loopback = strcmp(value, "relay") == 0;
-        if (!r->relays_loopback && strcmp(value, "direct") != 0)
-            return cli_usage_error(&command, "--loopback '%s': direct or relay expected", value);
-        return 0;
+        return take_loopback(r, value);
     case OPT_VERBOSE:
         r->is_verbose = true;
         return 0;

@@ -39,7 +39,7 @@ struct request {
     const char *env[SANDBOX_ENV_MAX];
     unsigned env_count;
     bool clears_env;
-    bool relays_loopback;
+    enum sandbox_loopback loopback;
     bool is_direct;
     bool is_offline;
     bool is_enforce;

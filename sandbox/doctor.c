@@ -149,6 +149,11 @@ static void examine_speed(struct report *r, const struct probe *p)
                          "the agent's sockets are looked at directly",
                          "refused (as Docker does); the supervisor keeps duplicates of its own",
                          STATE_WEAK, "optional: docker run --cap-add SYS_PTRACE allows it"});
+    add(r, p->has_pidfd_getfd,
+        &(struct saying){GROUP_FASTER, "loopback", "loopback inside",
+                         "handed over directly between two programs",
+                         "relayed by the supervisor, at about half the speed of TCP", STATE_WEAK,
+                         "optional: --loopback=direct is faster, and resets close in order there"});
     add(r, p->has_process_vm,
         &(struct saying){GROUP_FASTER, "process_vm_readv", "process_vm_readv",
                          "one call to read the agent's arguments",

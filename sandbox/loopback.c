@@ -82,6 +82,8 @@ static int relay(struct session *s, struct vsock *v, struct vsock *child)
     auto_fd our_end = -1;
     int err = make_relayed_end(&child_end, &our_end);
 
+    if (err == -EMFILE && sock_make_room(s))
+        err = make_relayed_end(&child_end, &our_end);
     if (err < 0)
         return err;
     loop_unwatch(s->loop, &v->watch);
@@ -125,16 +127,13 @@ static int make_child(struct session *s, struct vsock *v, struct vsock *listener
 }
 
 /** The client's end is joined, with one stand-in byte in it: queue the connection. */
-static int establish(struct session *s, struct vsock *v, struct vsock *listener,
-                     const struct endpoint *dst)
+static int establish_busy(struct session *s, struct vsock *v, struct vsock *listener,
+                          const struct endpoint *dst)
 {
     struct vsock *child;
     uint64_t inode;
-    int err;
+    int err = make_child(s, v, listener, take_fd(&v->our_end), &child);
 
-    listener->is_busy = true; /* making room in the table must not sweep it away */
-    err = make_child(s, v, listener, take_fd(&v->our_end), &child);
-    listener->is_busy = false;
     if (err < 0)
         return err;
     child->has_canary = s->relay_stack == NULL;
@@ -165,6 +164,21 @@ static int establish(struct session *s, struct vsock *v, struct vsock *listener,
     sock_let_go(v);
     listen_announce(s, listener);
     return 0;
+}
+
+/** The same; making room, for sockets or descriptors, must not sweep away the two that it is about.
+ */
+static int establish(struct session *s, struct vsock *v, struct vsock *listener,
+                     const struct endpoint *dst)
+{
+    bool was_busy[] = {v->is_busy, listener->is_busy};
+    int err;
+
+    v->is_busy = listener->is_busy = true;
+    err = establish_busy(s, v, listener, dst);
+    v->is_busy = was_busy[0];
+    listener->is_busy = was_busy[1];
+    return err;
 }
 
 static bool is_full(const struct vsock *listener)

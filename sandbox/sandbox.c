@@ -68,6 +68,30 @@ static void stop(struct run *r, int status)
     loop_stop(r->session.loop);
 }
 
+/** Loopback is relayed by the network stack; offline there is one for that only. */
+static int start_relay(struct run *r)
+{
+    struct session *s = &r->session;
+    const struct netstack_config config = {.loop = s->loop, .mode = NETSTACK_OFFLINE};
+
+    s->relay_stack = s->netstack;
+    return s->netstack != NULL ? 0 : netstack_new(&config, &s->relay_stack, r->why);
+}
+
+/** The agent has run its first program and may be looked at: only now is it known how. */
+static int meet_agent(struct run *r)
+{
+    struct session *s = &r->session;
+
+    r->has_agents = true;
+    s->agents_err = agents_init(&s->agents, r->agent.pid);
+    if (s->agents_err < 0 || s->agents.can_get_fd || s->relay_stack != NULL ||
+        s->config->loopback != SANDBOX_LOOPBACK_AUTO)
+        return 0;
+    log_info("loopback inside is relayed: pidfd_getfd is denied here");
+    return start_relay(r);
+}
+
 /* Events */
 
 static void on_notify(void *self, uint32_t events)
@@ -80,9 +104,9 @@ static void on_notify(void *self, uint32_t events)
         loop_watch_directly(s->loop, NULL);
         return;
     }
-    if (!r->has_agents) { /* only now, after its exec, may the agent be looked at */
-        s->agents_err = agents_init(&s->agents, r->agent.pid);
-        r->has_agents = true;
+    if (!r->has_agents && meet_agent(r) < 0) {
+        stop(r, SANDBOX_EXIT_FAILED);
+        return;
     }
     err = dispatch_ready(s);
     if (err < 0 && err == s->agents_err)
@@ -248,16 +272,6 @@ static void find_own_addresses(struct session *s)
     }
 }
 
-/** Loopback is relayed by the network stack; offline there is one for that only. */
-static int start_relay(struct run *r)
-{
-    struct session *s = &r->session;
-    const struct netstack_config config = {.loop = s->loop, .mode = NETSTACK_OFFLINE};
-
-    s->relay_stack = s->netstack;
-    return s->netstack != NULL ? 0 : netstack_new(&config, &s->relay_stack, r->why);
-}
-
 static int start_engines(struct run *r)
 {
     struct session *s = &r->session;
@@ -281,7 +295,7 @@ static int start_engines(struct run *r)
         if (err < 0)
             return err;
     }
-    if (s->config->relays_loopback) {
+    if (s->config->loopback == SANDBOX_LOOPBACK_RELAY) {
         err = start_relay(r);
         if (err < 0)
             return err;

@@ -28,6 +28,13 @@ enum sandbox_isolation {
     SANDBOX_ISOLATE_FILES, /* only what the file policy makes use of, where the host grants it */
 };
 
+/** How connections between two programs inside go. */
+enum sandbox_loopback {
+    SANDBOX_LOOPBACK_AUTO = 0, /* relayed where pidfd_getfd is denied, else direct */
+    SANDBOX_LOOPBACK_DIRECT,   /* the two ends of one AF_UNIX stream: as fast as can be */
+    SANDBOX_LOOPBACK_RELAY,    /* through the supervisor: every close and reset is TCP's */
+};
+
 #define SANDBOX_ENV_MAX 256u /* variables that one start names */
 
 /** The agent's environment: the caller's, less lattice's own secrets and what leads to daemons of
@@ -72,7 +79,7 @@ struct sandbox_config {
                                         * password is wiped as soon as the auditor has it */
     int cause_fd; /* borrowed, non-blocking; 0: none. The starter writes here on whose behalf its
                      server works from now on: a span id and a newline, or a newline for nobody's */
-    bool relays_loopback; /* connections inside pass through us, and close exactly as TCP's */
+    enum sandbox_loopback loopback;
     bool verbose;
     bool json; /* messages and refusals as JSON lines */
 

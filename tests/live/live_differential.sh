@@ -33,7 +33,6 @@ IFS=' ' read -r -a cases <<<"${DIFFER_CASES:-$("$differ" list | xargs)}"
 local_cases=()
 for name in "${cases[@]}"; do
     case $name in
-    loopback_urgent*) ;; # urgent data is data behind a relay: tcp_urgent
     loopback_*) local_cases+=("$name") ;;
     esac
 done
@@ -53,15 +52,15 @@ compare() {
 }
 everywhere() {
     compare "" -- "${cases[@]}"
-    [ ${#local_cases[@]} -eq 0 ] || compare relayed_ --loopback relay -- "${local_cases[@]}"
+    [ ${#local_cases[@]} -eq 0 ] || compare "${other}_" --loopback "${other%ed}" -- "${local_cases[@]}"
 }
 
 live_user client "$differ" "${cases[@]}" >"$out/native" 2>&1
 rows=("$LATTICE_SOURCE/tests/cases/differential_exceptions.txt")
-box=() place=
+box=() place= other=relayed
 [[ " $boxes " != *" none "* ]] || everywhere
 rows+=("$LATTICE_SOURCE/tests/cases/differential_exceptions_boxed.txt")
-box=("$live_dir/dockerlike" --) place="in a box: "
+box=("$live_dir/dockerlike" --) place="in a box: " other=direct # there the relay is the default
 [[ " $boxes " != *" box "* ]] || everywhere
 box=("$live_dir/dockerlike" --harsh --) place="in a harsh box: "
 [[ " $boxes " != *" harsh "* ]] || everywhere

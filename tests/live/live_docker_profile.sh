@@ -30,6 +30,18 @@ prefix=("$box" --harsh --)
 errno_of 310 0 0 0 0 0 0 # process_vm_readv
 equal "in the harsh box process_vm_readv is refused (EPERM)" 1 $?
 
+for how in direct relay; do
+    [ $how = direct ] && prefix=() || prefix=("$box" --)
+    live_user client "${prefix[@]}" "$LATTICE" doctor --json >"$live_dir/doctor"
+    live_user client "${prefix[@]}" "$LATTICE" sandbox start --verbose --offline --audit-log "$live_dir/tmp/how" -- true 2>"$live_dir/how"
+    if [ $how = direct ]; then
+        contains "doctor: loopback is handed over directly outside the box" '"id":"loopback"[^}]*handed over' "$live_dir/doctor"
+        lacks "--verbose: it is not relayed" 'relayed' "$live_dir/how"
+    else
+        contains "doctor: loopback is relayed inside the box" '"id":"loopback"[^}]*relayed' "$live_dir/doctor"
+        contains "--verbose: it is relayed" 'loopback inside is relayed' "$live_dir/how"
+    fi
+done
 LIVE_OUTER=("$box" --)
 clients_all
 check "1000 sockets and connections one after the other, with 128 descriptors for all that is kept" \

@@ -49,11 +49,13 @@ ssize_t arrival_receive(int fd, int flags, void *buffer, size_t cap, struct arri
 
     if (got < 0)
         return -errno;
-    *ret = (struct arrival){.hops = -1};
+    *ret = (struct arrival){.hops = -1, .class = -1};
     (void)!endpoint_from_sockaddr(bytes_of(&sa, msg.msg_namelen), &ret->from); /* or none */
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
         if (is_kind(c, IP_TTL, IPV6_HOPLIMIT))
             memcpy(&ret->hops, CMSG_DATA(c), sizeof(ret->hops));
+        if (is_kind(c, IP_TOS, IPV6_TCLASS)) /* of IPv4 it is one byte */
+            ret->class = *CMSG_DATA(c);
         if (is_kind(c, IP_RECVERR, IPV6_RECVERR))
             take_error(c, ret);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What arrives at a datagram socket, with what its control messages say: the next datagram, or the
- * next error of its queue (ip(7) and ipv6(7): IP_RECVERR, IP_RECVTTL, and theirs).
+ * next error of its queue (ip(7) and ipv6(7): IP_RECVERR, IP_RECVTTL, IP_RECVTOS, and theirs).
  */
 #ifndef BASE_ARRIVAL_H
 #define BASE_ARRIVAL_H
@@ -17,6 +17,7 @@ struct arrival {
     struct endpoint from;     /* of an error: where the datagram was sent. IP_NONE: not an Internet
                                * address */
     int hops;                 /* time to live, or hop limit; -1: not told */
+    int class;                /* type of service, or traffic class; -1: not told */
     int error;                /* errno of the error; 0: none */
     uint8_t type;             /* of the ICMP message behind it; 0: none */
     uint8_t code;             /* the same */

@@ -49,7 +49,11 @@ static struct dgram *take_slot(struct netstack *ns)
     } else {
         return NULL;
     }
-    *d = (struct dgram){.ns = ns, .is_used = true, .watch = {.fd = -1}};
+    *d = (struct dgram){.ns = ns,
+                        .is_used = true,
+                        .mark = {.hops = PACKET_HOPS},
+                        .told = {.hops = PACKET_HOPS},
+                        .watch = {.fd = -1}};
     t->count++;
     return d;
 }
@@ -137,18 +141,16 @@ int dgram_local(const struct dgram *d, struct endpoint *ret)
     return 0;
 }
 
-int dgram_set_hops(struct dgram *d, uint8_t hops)
+int dgram_set_mark(struct dgram *d, struct dgram_mark mark)
 {
-    must(d->is_used && d->is_echo);
-    if (d->hops == hops)
-        return 0;
-    d->hops = hops;
-    return d->ns->mode == NETSTACK_DIRECT ? host_echo_set_hops(d) : 0;
+    must(d->is_used);
+    d->mark = mark;
+    return d->ns->mode == NETSTACK_DIRECT ? host_dgram_set_mark(d) : 0;
 }
 
-uint8_t dgram_hops(const struct dgram *d)
+struct dgram_mark dgram_mark(const struct dgram *d)
 {
-    return d->received_hops;
+    return d->received;
 }
 
 struct dgram_cause dgram_cause(const struct dgram *d)

@@ -5,6 +5,8 @@
 
 #include "netstack/netstack.h"
 
+struct arrival;
+
 #define DGRAM_BUCKETS 1024u
 #define DGRAM_BUFFER  ECHO_MAX
 
@@ -15,11 +17,12 @@ struct dgram {
     struct dgram *chain; /* tunnel: others of this bucket */
     enum ip_family family;
     bool is_echo;
-    uint16_t echo_id;         /* echo: the identifier that the owner knows */
-    uint8_t hops;             /* echo: of requests; 0: the default */
-    uint8_t received_hops;    /* echo: valid while received() runs */
-    struct dgram_cause cause; /* echo: valid while failed() runs */
-    struct endpoint local;    /* echo in a tunnel: the port is the identifier on the wire */
+    uint16_t echo_id;           /* echo: the identifier that the owner knows */
+    struct dgram_mark mark;     /* of what is sent */
+    struct dgram_mark told;     /* direct: what the host's socket has been told */
+    struct dgram_mark received; /* valid while received() runs */
+    struct dgram_cause cause;   /* echo: valid while failed() runs */
+    struct endpoint local;      /* echo in a tunnel: the port is the identifier on the wire */
     const struct dgram_events *events;
     void *self;
     struct loop_watch watch; /* direct: the host's socket; fd -1 in a tunnel */
@@ -43,12 +46,16 @@ void dgram_close_all(struct dgram_table *t);
 int host_dgram_open(struct dgram *d, uint16_t local_port) MUST_USE;
 int host_dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload) MUST_USE;
 void host_dgram_close(struct dgram *d);
+/** host_dgram_set_mark() - d->mark is what goes out next; of echo sockets, too. */
+int host_dgram_set_mark(struct dgram *d) MUST_USE;
+/** host_dgram_ask_marks() - Let the socket @fd tell what arrives with. */
+int host_dgram_ask_marks(int fd, enum ip_family family) MUST_USE;
+/** host_dgram_note() - d->received is what @a says. */
+void host_dgram_note(struct dgram *d, const struct arrival *a);
 
 /* host_echo.c */
 int host_echo_open(struct dgram *d) MUST_USE;
 /** host_echo_try() - 0 when the host has ping sockets for us, -EACCES otherwise. */
 int host_echo_try(void) MUST_USE;
-/** host_echo_set_hops() - d->hops is what the next requests have. */
-int host_echo_set_hops(struct dgram *d) MUST_USE;
 
 #endif

@@ -35,17 +35,56 @@ static bool take_error(struct dgram *d)
 /** Receive one datagram and hand it on. Returns false when there is none. */
 static bool take_datagram(struct dgram *d)
 {
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    struct endpoint from;
     uint8_t *buffer = d->ns->dgrams->buffer;
-    ssize_t got = recvfrom(d->watch.fd, buffer, DGRAM_PAYLOAD_MAX, 0, (struct sockaddr *)&sa, &len);
+    struct arrival a;
+    ssize_t got = arrival_receive(d->watch.fd, 0, buffer, DGRAM_PAYLOAD_MAX, &a);
 
     if (got < 0)
-        return errno != EAGAIN; /* a pending ICMP error: its details are in the error queue */
-    if (endpoint_from_sockaddr(bytes_of(&sa, len), &from) == 0)
-        d->events->received(d->self, d, &from, bytes_of(buffer, (size_t)got));
+        return got != -EAGAIN; /* a pending ICMP error: its details are in the error queue */
+    host_dgram_note(d, &a);
+    if (a.from.ip.family != IP_NONE)
+        d->events->received(d->self, d, &a.from, bytes_of(buffer, (size_t)got));
     return true;
+}
+
+void host_dgram_note(struct dgram *d, const struct arrival *a)
+{
+    d->received = (struct dgram_mark){.hops = a->hops > 0 ? (uint8_t)a->hops : 0,
+                                      .class = a->class > 0 ? (uint8_t)a->class : 0};
+}
+
+int host_dgram_ask_marks(int fd, enum ip_family family)
+{
+    static const int on = 1;
+    bool is_v4 = family == IP_V4;
+    int level = is_v4 ? IPPROTO_IP : IPPROTO_IPV6;
+
+    if (setsockopt(fd, level, is_v4 ? IP_RECVTTL : IPV6_RECVHOPLIMIT, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, level, is_v4 ? IP_RECVTOS : IPV6_RECVTCLASS, &on, sizeof(on)) < 0)
+        return -errno;
+    return 0;
+}
+
+/** One of the two fields; @ret_told: what the socket has been told. */
+static int tell(const struct dgram *d, int v4, int v6, uint8_t wanted, uint8_t *ret_told)
+{
+    bool is_v4 = d->family == IP_V4;
+    int value = wanted;
+
+    if (wanted == *ret_told)
+        return 0;
+    if (setsockopt(d->watch.fd, is_v4 ? IPPROTO_IP : IPPROTO_IPV6, is_v4 ? v4 : v6, &value,
+                   sizeof(value)) < 0)
+        return -errno;
+    *ret_told = wanted;
+    return 0;
+}
+
+int host_dgram_set_mark(struct dgram *d)
+{
+    int err = tell(d, IP_TTL, IPV6_UNICAST_HOPS, d->mark.hops, &d->told.hops);
+
+    return err < 0 ? err : tell(d, IP_TOS, IPV6_TCLASS, d->mark.class, &d->told.class);
 }
 
 static void host_ready(void *self, uint32_t events)
@@ -82,6 +121,9 @@ int host_dgram_open(struct dgram *d, uint16_t local_port)
                    sizeof(on)) < 0 ||
         bind(fd, (struct sockaddr *)&sa, len) < 0)
         return -errno;
+    err = host_dgram_ask_marks(fd, d->family);
+    if (err < 0)
+        return err;
     len = sizeof(sa);
     if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
         return -errno;

@@ -47,7 +47,7 @@ static bool take_reply(struct dgram *d)
     if (a.from.ip.family == IP_NONE || got < (ssize_t)ECHO_HEADER)
         return true;
     packet_echo_set_id(buffer, d->echo_id);
-    d->received_hops = a.hops > 0 ? (uint8_t)a.hops : 0;
+    host_dgram_note(d, &a);
     a.from.port = 0;
     d->events->received(d->self, d, &a.from, bytes_of(buffer, (size_t)got));
     return true;
@@ -87,9 +87,11 @@ int host_echo_open(struct dgram *d)
 
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
-    if (setsockopt(fd, level, is_v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) < 0 ||
-        setsockopt(fd, level, is_v4 ? IP_RECVTTL : IPV6_RECVHOPLIMIT, &on, sizeof(on)) < 0)
+    if (setsockopt(fd, level, is_v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) < 0)
         return -errno;
+    err = host_dgram_ask_marks(fd, d->family);
+    if (err < 0)
+        return err;
     d->local = (struct endpoint){.ip = ip_any(d->family), .port = d->echo_id};
     d->watch = (struct loop_watch){.fd = fd, .ready = host_echo_ready, .self = d};
     err = loop_watch(d->ns->loop, &d->watch, EPOLLIN);
@@ -98,16 +100,5 @@ int host_echo_open(struct dgram *d)
         return err;
     }
     (void)take_fd(&fd);
-    return 0;
-}
-
-int host_echo_set_hops(struct dgram *d)
-{
-    bool is_v4 = d->family == IP_V4;
-    int hops = d->hops;
-
-    if (setsockopt(d->watch.fd, is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
-                   is_v4 ? IP_TTL : IPV6_UNICAST_HOPS, &hops, sizeof(hops)) < 0)
-        return -errno;
     return 0;
 }

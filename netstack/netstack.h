@@ -180,10 +180,15 @@ int dgram_open_echo(struct netstack *ns, enum ip_family family, uint16_t id,
                     const struct dgram_events *events, void *self, struct dgram **ret) MUST_USE;
 #define ECHO_HEADER 8u
 #define ECHO_MAX    65535u /* bytes of a message; over IPv4 20 less */
-/** dgram_set_hops() - Time to live, or hop limit, of the echo requests sent from now on. -errno. */
-int dgram_set_hops(struct dgram *d, uint8_t hops) MUST_USE;
-/** dgram_hops() - That of the reply which received() is being told. */
-uint8_t dgram_hops(const struct dgram *d);
+/** Header fields that a sender chooses and a receiver may ask for. */
+struct dgram_mark {
+    uint8_t hops;  /* time to live, or hop limit */
+    uint8_t class; /* type of service, or traffic class */
+};
+/** dgram_set_mark() - Of what is sent from now on; at first 64 and 0. -errno. */
+int dgram_set_mark(struct dgram *d, struct dgram_mark mark) MUST_USE;
+/** dgram_mark() - Of what received() is being told. */
+struct dgram_mark dgram_mark(const struct dgram *d);
 /** Who says that something failed, and how: an ICMP or ICMPv6 message. */
 struct dgram_cause {
     uint8_t type; /* 0, with code 0 and no offender: not known */

@@ -65,6 +65,7 @@ static int parse_v4(struct bytes raw, struct packet *ret)
     ret->dst = ip_v4(raw.data[16], raw.data[17], raw.data[18], raw.data[19]);
     ret->proto = raw.data[9];
     ret->hops = raw.data[8];
+    ret->class = raw.data[1];
     ret->is_fragment = (fragment & 0x3fffu) != 0; /* more fragments, or an offset */
     ret->raw = bytes_of(raw.data, total);
     ret->l4 = bytes_of(raw.data + header, total - header);
@@ -85,6 +86,7 @@ static int parse_v6(struct bytes raw, struct packet *ret)
     ret->dst = ip_from_v6(raw.data + 24);
     ret->is_fragment = false;
     ret->hops = raw.data[7];
+    ret->class = (uint8_t)(raw.data[0] << 4 | raw.data[1] >> 4);
     next = raw.data[6];
     for (unsigned i = 0;; i++) {
         bool is_fragment = next == NEXT_FRAGMENT;
@@ -439,22 +441,27 @@ size_t packet_write_start(const struct ip *src, const struct ip *dst, uint8_t pr
 struct cut {
     const struct ip *src;
     const struct ip *dst;
+    const struct packet_shape *shape;
     uint8_t proto;
-    uint8_t hops;
     uint8_t *l4; /* IPV6_HEADER bytes of room before it */
     size_t len;
-    uint16_t mtu;
-    uint32_t id;
     void (*emit)(void *self, struct bytes packet);
     void *self;
 };
 
-/** write_header(), with the message's own hops. */
+/** write_header(), with the message's own hops and class; the sum is still to be made. */
 static size_t write_cut_header(const struct cut *c, uint8_t *to, uint8_t proto, size_t len)
 {
     size_t header = write_header(to, c->src, c->dst, proto, len);
 
-    to[c->src->family == IP_V4 ? 8 : 7] = c->hops;
+    if (c->src->family == IP_V4) {
+        to[1] = c->shape->class;
+        to[8] = c->shape->hops;
+    } else {
+        to[0] = (uint8_t)(0x60 | c->shape->class >> 4);
+        to[1] = (uint8_t)(c->shape->class << 4);
+        to[7] = c->shape->hops;
+    }
     return header;
 }
 
@@ -473,7 +480,7 @@ static size_t write_piece(const struct cut *c, size_t at, size_t len, uint8_t *t
 
     if (c->src->family == IP_V4) {
         header = write_cut_header(c, to, c->proto, len);
-        store_be16(to + 4, (uint16_t)c->id);
+        store_be16(to + 4, (uint16_t)c->shape->id);
         store_be16(to + 6, (uint16_t)(at / 8 | (is_last ? 0 : 0x2000u)));
         make_v4_sum(to);
     } else {
@@ -481,7 +488,7 @@ static size_t write_piece(const struct cut *c, size_t at, size_t len, uint8_t *t
         to[header] = c->proto;
         to[header + 1] = 0;
         store_be16(to + header + 2, (uint16_t)(at | (is_last ? 0 : 1u)));
-        store_be32(to + header + 4, c->id);
+        store_be32(to + header + 4, c->shape->id);
         header += FRAG_HEADER;
     }
     memcpy(to + header, c->l4 + at, len);
@@ -494,9 +501,9 @@ static void send_cut(const struct cut *c)
     static uint8_t piece[PACKET_MAX]; /* one packet being built, for the call only */
     bool is_v4 = c->src->family == IP_V4;
     size_t header = is_v4 ? IPV4_HEADER : IPV6_HEADER;
-    size_t each = ((size_t)c->mtu - header - (is_v4 ? 0 : FRAG_HEADER)) / 8 * 8;
+    size_t each = ((size_t)c->shape->mtu - header - (is_v4 ? 0 : FRAG_HEADER)) / 8 * 8;
 
-    if (header + c->len <= c->mtu) {
+    if (header + c->len <= c->shape->mtu) {
         (void)write_cut_header(c, c->l4 - header, c->proto, c->len);
         if (is_v4)
             make_v4_sum(c->l4 - header);
@@ -519,7 +526,7 @@ static bool fits(const struct ip *src, size_t len)
 }
 
 int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, struct bytes payload,
-                    uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
+                    const struct packet_shape *shape, void (*emit)(void *self, struct bytes packet),
                     void *self)
 {
     uint8_t *l4 = building + IPV6_HEADER;
@@ -527,11 +534,9 @@ int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, stru
     const struct cut cut = {.src = &src->ip,
                             .dst = &dst->ip,
                             .proto = PACKET_UDP,
-                            .hops = PACKET_HOPS,
+                            .shape = shape,
                             .l4 = l4,
                             .len = len,
-                            .mtu = mtu,
-                            .id = id,
                             .emit = emit,
                             .self = self};
     uint16_t sum;
@@ -552,19 +557,17 @@ int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, stru
     return 0;
 }
 
-int packet_send_echo(const struct ip *src, const struct ip *dst, struct bytes message, uint8_t hops,
-                     uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
-                     void *self)
+int packet_send_echo(const struct ip *src, const struct ip *dst, struct bytes message,
+                     const struct packet_shape *shape,
+                     void (*emit)(void *self, struct bytes packet), void *self)
 {
     uint8_t *l4 = building + IPV6_HEADER;
     const struct cut cut = {.src = src,
                             .dst = dst,
                             .proto = src->family == IP_V4 ? PACKET_ICMP : PACKET_ICMPV6,
-                            .hops = hops,
+                            .shape = shape,
                             .l4 = l4,
                             .len = message.len,
-                            .mtu = mtu,
-                            .id = id,
                             .emit = emit,
                             .self = self};
 

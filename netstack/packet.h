@@ -28,6 +28,7 @@ struct packet {
     struct ip dst;
     uint8_t proto;    /* of the transport, behind extension headers */
     uint8_t hops;     /* time to live, or hop limit */
+    uint8_t class;    /* type of service, or traffic class */
     bool is_fragment; /* l4 is a piece only */
     struct bytes raw; /* the whole packet, cut to the length that its header says */
     struct bytes l4;
@@ -114,17 +115,22 @@ void packet_write_udp_headers(const struct endpoint *src, const struct endpoint 
 size_t packet_write_start(const struct ip *src, const struct ip *dst, uint8_t proto,
                           struct bytes l4, uint8_t *ret, size_t cap);
 
-/** packet_send_udp() - Build the datagram, in fragments when it exceeds @mtu, and hand each packet
- * to
- * @emit. Errors: -EMSGSIZE; -EAFNOSUPPORT families differ. */
+/** What the network header of a message that we send says, and where it is cut. */
+struct packet_shape {
+    uint16_t mtu;
+    uint32_t id;   /* of its fragments */
+    uint8_t hops;  /* time to live, or hop limit */
+    uint8_t class; /* type of service, or traffic class */
+};
+/** packet_send_udp() - Build the datagram, in fragments when it exceeds the MTU, and hand each
+ * packet to @emit. Errors: -EMSGSIZE; -EAFNOSUPPORT families differ. */
 int packet_send_udp(const struct endpoint *src, const struct endpoint *dst, struct bytes payload,
-                    uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
+                    const struct packet_shape *shape, void (*emit)(void *self, struct bytes packet),
                     void *self) MUST_USE;
 
-/** packet_send_echo() - The same for an echo message, whose checksum is made. @hops: time to live
- * or hop limit. */
-int packet_send_echo(const struct ip *src, const struct ip *dst, struct bytes message, uint8_t hops,
-                     uint16_t mtu, uint32_t id, void (*emit)(void *self, struct bytes packet),
-                     void *self) MUST_USE;
+/** packet_send_echo() - The same for an echo message, whose checksum is made. */
+int packet_send_echo(const struct ip *src, const struct ip *dst, struct bytes message,
+                     const struct packet_shape *shape,
+                     void (*emit)(void *self, struct bytes packet), void *self) MUST_USE;
 
 #endif

@@ -72,6 +72,7 @@ static void take_udp(struct netstack *ns, const struct packet *p)
         return;
     d = is_ours(ns, &p->dst) ? tunnel_dgram_find(ns, &who.dst, /*is_echo=*/false) : NULL;
     if (d != NULL) {
+        d->received = (struct dgram_mark){.hops = p->hops, .class = p->class};
         d->events->received(d->self, d, &who.src, payload);
         return;
     }
@@ -311,8 +312,11 @@ static void emit(void *self, struct bytes packet)
 int netstack_udp_reply(struct netstack *ns, const struct endpoint *src, const struct endpoint *dst,
                        struct bytes payload)
 {
+    const struct packet_shape shape = {
+        .mtu = ns->mtu, .id = ns->fragment_id++, .hops = PACKET_HOPS};
+
     must(ns->mode == NETSTACK_TUNNEL);
-    return packet_send_udp(src, dst, payload, ns->mtu, ns->fragment_id++, emit, ns);
+    return packet_send_udp(src, dst, payload, &shape, emit, ns);
 }
 
 int netstack_udp_unreachable(struct netstack *ns, const struct endpoint *src,
@@ -338,6 +342,7 @@ int netstack_udp_unreachable(struct netstack *ns, const struct endpoint *src,
 int netstack_echo_reply(struct netstack *ns, const struct ip *src, const struct endpoint *dst,
                         struct bytes message, uint8_t hops)
 {
+    const struct packet_shape shape = {.mtu = ns->mtu, .id = ns->fragment_id++, .hops = hops};
     uint8_t *copy = ns->dgrams->buffer;
 
     must(ns->mode == NETSTACK_TUNNEL && message.len >= PACKET_ECHO_HEADER);
@@ -345,8 +350,7 @@ int netstack_echo_reply(struct netstack *ns, const struct ip *src, const struct 
         return -EMSGSIZE;
     memcpy(copy, message.data, message.len);
     packet_echo_set_id(copy, dst->port);
-    return packet_send_echo(src, &dst->ip, bytes_of(copy, message.len), hops, ns->mtu,
-                            ns->fragment_id++, emit, ns);
+    return packet_send_echo(src, &dst->ip, bytes_of(copy, message.len), &shape, emit, ns);
 }
 
 /** The packet that brought @message from @dst to @src, as far as an error quotes it. */

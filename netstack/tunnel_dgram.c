@@ -67,27 +67,28 @@ static void emit(void *self, struct bytes packet)
 }
 
 /** Send the message with the identifier that the socket has on the wire. */
-static int send_echo(struct dgram *d, const struct ip *dst, struct bytes message)
+static int send_echo(struct dgram *d, const struct ip *dst, struct bytes message,
+                     const struct packet_shape *shape)
 {
-    struct netstack *ns = d->ns;
-    uint8_t *copy = ns->dgrams->buffer;
+    uint8_t *copy = d->ns->dgrams->buffer;
 
     memcpy(copy, message.data, message.len);
     packet_echo_set_id(copy, d->local.port);
-    return packet_send_echo(&d->local.ip, dst, bytes_of(copy, message.len),
-                            d->hops != 0 ? d->hops : PACKET_HOPS, ns->mtu, ns->fragment_id++, emit,
-                            ns);
+    return packet_send_echo(&d->local.ip, dst, bytes_of(copy, message.len), shape, emit, d->ns);
 }
 
 int tunnel_dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload)
 {
+    struct netstack *ns = d->ns;
+    struct packet_shape shape = {.mtu = ns->mtu, .hops = d->mark.hops, .class = d->mark.class};
     struct ip own;
-    int err = tunnel_source(d->ns, &dst->ip, &own);
+    int err = tunnel_source(ns, &dst->ip, &own);
 
     if (err < 0)
         return err;
-    return d->is_echo ? send_echo(d, &dst->ip, payload)
-                      : netstack_udp_reply(d->ns, &d->local, dst, payload);
+    shape.id = ns->fragment_id++;
+    return d->is_echo ? send_echo(d, &dst->ip, payload, &shape)
+                      : packet_send_udp(&d->local, dst, payload, &shape, emit, ns);
 }
 
 void tunnel_echo_received(struct netstack *ns, const struct packet *p)
@@ -104,7 +105,7 @@ void tunnel_echo_received(struct netstack *ns, const struct packet *p)
         return;
     memcpy(copy, message.data, message.len);
     packet_echo_set_id(copy, d->echo_id);
-    d->received_hops = p->hops;
+    d->received = (struct dgram_mark){.hops = p->hops, .class = p->class};
     d->events->received(d->self, d, &src, bytes_of(copy, message.len));
 }
 

@@ -99,7 +99,8 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
                         struct bytes message)
 {
     struct vsock *v = self;
-    const struct vsock_mark mark = {.hops = dgram_hops(d)};
+    const struct dgram_mark seen = dgram_mark(d);
+    const struct vsock_mark mark = {.hops = seen.hops, .class = seen.class};
     struct ping_peer *p = peer_find(v, &from->ip);
 
     if (p == NULL || !p->is_allowed)
@@ -191,13 +192,14 @@ static int open_far(struct session *s, struct vsock *v, enum ip_family family)
 }
 
 static int send_far(struct session *s, struct vsock *v, struct ping_peer *p, struct bytes message,
-                    uint8_t hops)
+                    const struct vsock_mark *mark)
 {
     const struct endpoint to = {.ip = p->to};
     int err = open_far(s, v, (enum ip_family)p->to.family);
 
     if (err == 0)
-        err = dgram_set_hops(v->dgram[0], hops);
+        err = dgram_set_mark(v->dgram[0],
+                             (struct dgram_mark){.hops = mark->hops, .class = mark->class});
     if (err == 0)
         err = dgram_send(v->dgram[0], &to, message);
     if (err == 0) {
@@ -228,5 +230,5 @@ int ping_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoi
     if (sock_is_own_ip(s, &to))
         return answer(s, v, &to, message, wish->mark.class);
     err = judge_peer(s, v, tid, &to, &p);
-    return err < 0 ? err : send_far(s, v, p, message, wish->mark.hops);
+    return err < 0 ? err : send_far(s, v, p, message, &wish->mark);
 }

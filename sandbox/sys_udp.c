@@ -76,14 +76,15 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
 {
     struct vsock *v = self;
     const struct vsock_peer *peer = peer_find(v, from);
+    const struct dgram_mark seen = dgram_mark(d);
+    const struct vsock_mark mark = {.hops = seen.hops, .class = seen.class};
 
-    (void)d;
     if (peer == NULL || !peer->is_allowed)
         return; /* we never spoke to it */
     if (v->state == VSOCK_CONNECTED && !endpoint_equal(&v->remote, from))
         return;
     v->bytes_in += payload.len;
-    (void)udp_deliver(v->owner, v, from, payload, NULL); /* closed: its own watch says so */
+    (void)udp_deliver(v->owner, v, from, payload, &mark); /* closed: its own watch says so */
 }
 
 static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err,
@@ -174,7 +175,7 @@ static bool may_broadcast(const struct vsock *v)
 }
 
 static int send_remote(struct session *s, struct vsock *v, const struct endpoint *dst,
-                       struct bytes payload)
+                       struct bytes payload, const struct vsock_mark *mark)
 {
     struct dgram **d = &v->dgram[family_index(&dst->ip)];
     int err;
@@ -193,7 +194,9 @@ static int send_remote(struct session *s, struct vsock *v, const struct endpoint
         }
         holders_look_soon(s, v);
     }
-    err = dgram_send(*d, dst, payload);
+    err = dgram_set_mark(*d, (struct dgram_mark){.hops = mark->hops, .class = mark->class});
+    if (err == 0)
+        err = dgram_send(*d, dst, payload);
     if (err == 0)
         v->bytes_out += payload.len;
     return err == -ENOBUFS ? 0 : err; /* dropped on the way, as UDP may */
@@ -207,6 +210,8 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     bool is_own;
     int err;
 
+    if (wish == NULL)
+        wish = &own;
     if (payload.len > DGRAM_PAYLOAD_MAX)
         return -EMSGSIZE;
     if (to.port == 0)
@@ -221,7 +226,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
     is_own = sock_is_own_ip(s, &to.ip);
     if (!is_own && option_keeps_inside(v))
         return 0; /* lost on lo */
-    if (is_own && send_local(s, v, &to, payload, wish != NULL ? wish : &own) == 0)
+    if (is_own && send_local(s, v, &to, payload, wish) == 0)
         return 0;
     if (to.port == DNS_PORT) {
         struct flow_info *info = sock_info(s, v);
@@ -237,7 +242,7 @@ int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoin
         return 0;
     }
     err = is_own ? 0 : peer_judge(s, v, tid, &to, /*is_loopback=*/false);
-    return err < 0 ? err : send_remote(s, v, &to, payload);
+    return err < 0 ? err : send_remote(s, v, &to, payload, &wish->mark);
 }
 
 /** Our end is at its end: closed by all, or shut down by the agent. */

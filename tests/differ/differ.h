@@ -44,6 +44,8 @@ extern const struct differ_case udp_cases[];
 extern const unsigned udp_case_count;
 extern const struct differ_case batch_cases[];
 extern const unsigned batch_case_count;
+extern const struct differ_case mark_cases[];
+extern const unsigned mark_case_count;
 
 int differ_serve(void);
 

@@ -205,6 +205,7 @@ static const struct {
     {option_cases, &option_case_count},   {sweep_cases, &sweep_case_count},
     {udp_cases, &udp_case_count},         {ping_cases, &ping_case_count},
     {address_cases, &address_case_count}, {batch_cases, &batch_case_count},
+    {mark_cases, &mark_case_count},
 };
 
 /** Run the case; NULL: print the names of all. */

@@ -2,12 +2,15 @@
 /*
  * The peers of differ, always native. TCP: each byte is a command: 'E' echo what follows, 'R' reset
  * now, 'D' send data and reset, 'F' close in order, 'H' send data, half-close and go on reading,
- * 'Q' stay quiet, 'S' say how the connection before this one ended. UDP: echo.
+ * 'Q' stay quiet, 'S' say how the connection before this one ended. UDP: echo; "marks" is answered
+ * with the time to live and the type of service that it came with.
  */
 #include "tests/differ/differ.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+
+#include "base/arrival.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -106,17 +109,42 @@ static void *serve_one(void *arg)
     return NULL;
 }
 
+/** What a datagram had in its header, in a reply that has marks of its own. */
+static void tell_marks(int fd, const struct arrival *a, const struct sockaddr *to, socklen_t len)
+{
+    static const int ttl = 41, tos = 0x50;
+    char text[32];
+
+    must(setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) == 0);
+    must(setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos)) == 0);
+    (void)snprintf(text, sizeof(text), "ttl %d tos %x", a->hops, (unsigned)a->class);
+    (void)sendto(fd, text, strlen(text), 0, to, len);
+    must(setsockopt(fd, IPPROTO_IP, IP_TTL, &(int){64}, sizeof(ttl)) == 0);
+    must(setsockopt(fd, IPPROTO_IP, IP_TOS, &(int){0}, sizeof(tos)) == 0);
+}
+
 static void *serve_udp(void *arg)
 {
-    int fd = (int)(intptr_t)arg;
+    int fd = (int)(intptr_t)arg, on = 1;
     static uint8_t data[65536];
-    struct sockaddr_storage from;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
 
+    must(setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)) == 0);
+    must(setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)) == 0);
     for (;;) {
-        socklen_t len = sizeof(from);
-        ssize_t n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *)&from, &len);
+        struct sockaddr_storage from;
+        struct arrival a;
+        ssize_t n;
+        socklen_t len;
 
-        if (n >= 0)
+        (void)poll(&p, 1, -1);
+        n = arrival_receive(fd, 0, data, sizeof(data), &a);
+        if (n < 0)
+            continue;
+        len = endpoint_to_sockaddr(&a.from, &from);
+        if (n == 5 && memcmp(data, "marks", 5) == 0)
+            tell_marks(fd, &a, (struct sockaddr *)&from, len);
+        else
             (void)sendto(fd, data, (size_t)n, 0, (struct sockaddr *)&from, len);
     }
     return NULL;

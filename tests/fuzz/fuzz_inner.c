@@ -77,7 +77,7 @@ static void on_echo(void *self, struct dgram *d, const struct endpoint *from, st
     (void)from;
     must(message.len >= ECHO_HEADER);
     must(load_be16(message.data + 4) == 7);
-    (void)dgram_hops(d);
+    (void)dgram_mark(d);
 }
 
 static void on_echo_failed(void *self, struct dgram *d, const struct endpoint *to, int err,

@@ -30,7 +30,7 @@ static void on_reply(void *self, struct dgram *d, const struct endpoint *from, s
     m->len = message.len;
     memcpy(m->bytes, message.data, message.len);
     m->from = *from;
-    m->hops = dgram_hops(d);
+    m->hops = dgram_mark(d).hops;
 }
 
 static void on_failed(void *self, struct dgram *d, const struct endpoint *to, int err,
@@ -174,7 +174,8 @@ START_TEST(refusals_and_the_last_hop_name_the_request)
     ck_assert_int_eq(dgram_send(d, &denied, request_of(family, 64)), 0);
     expect_failure(&t, &m, &denied, family == IP_V4 ? 3 : 1, family == IP_V4 ? 13 : 1);
     ck_assert(ip_equal(&m.cause.offender, &denied.ip));
-    ck_assert_int_eq(dgram_set_hops(d, 1), 0); /* the gateway's own address is within reach */
+    ck_assert_int_eq(dgram_set_mark(d, (struct dgram_mark){.hops = 1}),
+                     0); /* the gateway's own address is within reach */
     ck_assert_int_eq(dgram_send(d, &own, request_of(family, 64)), 0);
     tunnel_wait(&t, &m.count, 0, 5000);
     check_reply(&m, family, 64, &own);

@@ -13,6 +13,7 @@
 #define OWN_ISN    (ROGUE_OWN_SEQ - 1)
 #define IP_HEADER  20u
 #define TCP_HEADER 20u
+#define UDP_HEADER 8u
 #define TURN_EVERY 32u /* packets, so that no buffer of the kernel's overflows for long */
 
 static uint32_t sum_of(uint32_t sum, const uint8_t *p, size_t len)
@@ -99,6 +100,23 @@ void rogue_fragment(struct rogue *r, const struct endpoint *to, uint16_t id, uns
     send_packet(r, packet, IP_HEADER + len);
 }
 
+void rogue_datagram(struct rogue *r, const struct endpoint *to, uint16_t from, unsigned len,
+                    uint8_t class, uint8_t hops)
+{
+    uint8_t packet[IP_HEADER + UDP_HEADER + ROGUE_PAYLOAD_MAX] = {0}, *udp = packet + IP_HEADER;
+
+    ck_assert_uint_le(len, ROGUE_PAYLOAD_MAX);
+    put_ip(packet, IP_HEADER + UDP_HEADER + len, 0, 0, IPPROTO_UDP, &r->own, &to->ip);
+    packet[1] = class;
+    packet[8] = hops;
+    store_be16(packet + 10, 0);
+    store_be16(packet + 10, fold(sum_of(0, packet, IP_HEADER)));
+    store_be16(udp, from);
+    store_be16(udp + 2, to->port);
+    store_be16(udp + 4, (uint16_t)(UDP_HEADER + len)); /* no checksum (RFC 768) */
+    send_packet(r, packet, IP_HEADER + UDP_HEADER + len);
+}
+
 static void on_send(void *self, const struct endpoint *to, struct bytes datagram)
 {
     struct rogue *r = self;
@@ -118,6 +136,7 @@ static void on_packet(void *self, struct wg_peer_id peer, struct bytes packet)
 
     (void)peer;
     r->replies++;
+    memcpy(r->last, packet.data, packet.len < sizeof(r->last) ? packet.len : sizeof(r->last));
     if (packet.len < IP_HEADER + TCP_HEADER || packet.data[0] != 0x45 ||
         packet.data[9] != IPPROTO_TCP)
         return;

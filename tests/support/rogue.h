@@ -43,6 +43,7 @@ struct rogue {
     uint8_t private_key[WG_KEY_LEN], public_key[WG_KEY_LEN];
     unsigned sent;            /* packets since the loop was turned */
     uint64_t replies;         /* inner packets that came */
+    uint8_t last[48];         /* the first bytes of the last one */
     struct rogue_port *ports; /* 65536 */
 };
 
@@ -69,6 +70,11 @@ void rogue_send(struct rogue *r, const struct rogue_segment *s);
 /** rogue_fragment() - A fragment of a UDP datagram: @at and @len in bytes, @at a multiple of 8. */
 void rogue_fragment(struct rogue *r, const struct endpoint *to, uint16_t id, unsigned at,
                     unsigned len, bool has_more);
+/** rogue_datagram() - A whole UDP datagram of @len bytes, with this type of service and time to
+ * live.
+ */
+void rogue_datagram(struct rogue *r, const struct endpoint *to, uint16_t from, unsigned len,
+                    uint8_t class, uint8_t hops);
 /** rogue_connect() - A handshake from port @from; the window and the MSS are ours to choose. False:
  * no answer within @limit_ms. */
 bool rogue_connect(struct rogue *r, uint16_t from, const struct endpoint *to, uint16_t window,

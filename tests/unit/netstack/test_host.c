@@ -514,7 +514,7 @@ START_TEST(echo_of_the_host_answers_or_is_refused)
         return;
     }
     ck_assert_int_eq(netstack_may_echo(w.ns), 0);
-    ck_assert_int_eq(dgram_set_hops(d, 9), 0);
+    ck_assert_int_eq(dgram_set_mark(d, (struct dgram_mark){.hops = 9}), 0);
     ck_assert_int_eq(dgram_send(d, &to, bytes_of(request, sizeof(request))), 0);
     turn_while(&w, &a.count, 0);
     ck_assert_uint_eq(a.len, sizeof(request));
@@ -522,7 +522,7 @@ START_TEST(echo_of_the_host_answers_or_is_refused)
     ck_assert_uint_eq(load_be16(a.head + 4), 0xfeed);
     ck_assert_int_eq(memcmp(a.head + 6, request + 6, sizeof(request) - 6), 0);
     ck_assert(endpoint_equal(&a.from, &to));
-    ck_assert_uint_eq(dgram_hops(d), 64);
+    ck_assert_uint_eq(dgram_mark(d).hops, 64);
     to.ip = ip_any(family == IP_V4 ? IP_V6 : IP_V4);
     ck_assert_int_eq(dgram_send(d, &to, bytes_of(request, sizeof(request))), -ENETUNREACH);
     dgram_close(d);

@@ -42,6 +42,7 @@ static struct endpoint at(const char *text)
 static const char *const sources[] = {"10.9.0.2:4000", "[fd09::2]:4000"};
 static const char *const targets[] = {"192.0.2.7:53", "[2001:db8::7]:53"};
 static struct taken taken;
+static const struct packet_shape shape = {.mtu = 1420, .id = 7, .hops = 64, .class = 0xb8};
 
 static struct bytes one_datagram(unsigned family, size_t len)
 {
@@ -49,7 +50,7 @@ static struct bytes one_datagram(unsigned family, size_t len)
     struct endpoint src = at(sources[family]), dst = at(targets[family]);
 
     taken = (struct taken){0};
-    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, len), 1420, 7, take, &taken), 0);
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, len), &shape, take, &taken), 0);
     return bytes_of(taken.last, taken.last_len);
 }
 
@@ -62,6 +63,8 @@ START_TEST(datagram_written_is_read_again)
 
     ck_assert_uint_eq(taken.count, 1);
     ck_assert_int_eq(packet_parse(raw, &p), 0);
+    ck_assert_uint_eq(p.hops, shape.hops);
+    ck_assert_uint_eq(p.class, shape.class);
     ck_assert_int_eq(packet_udp(&p, &src, &dst, &payload), 0);
     ck_assert(endpoint_equal(&src, &want_src));
     ck_assert(endpoint_equal(&dst, &want_dst));
@@ -107,22 +110,21 @@ START_TEST(fragments_fit_the_mtu_and_carry_everything)
 
     taken = (struct taken){0};
     ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 1420 - 28 - 20 * (size_t)_i),
-                                     1420, 7, take, &taken),
+                                     &shape, take, &taken),
                      0);
     ck_assert_uint_eq(taken.count, 1);
     ck_assert_uint_eq(taken.largest, 1420);
     taken = (struct taken){0};
-    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 65507), 1420, 7, take, &taken),
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 65507), &shape, take, &taken),
                      0);
     ck_assert_uint_eq(taken.total, 65507 + 8);
     ck_assert_uint_le(taken.largest, 1420);
     ck_assert(taken.was_fragment);
     if (_i == 0)
         ck_assert_int_eq(
-            packet_send_udp(&src, &dst, bytes_of(payload, 65508), 1420, 7, take, &taken),
-            -EMSGSIZE);
+            packet_send_udp(&src, &dst, bytes_of(payload, 65508), &shape, take, &taken), -EMSGSIZE);
     dst = at(targets[1 - _i]);
-    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 1), 1420, 7, take, &taken),
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, 1), &shape, take, &taken),
                      -EAFNOSUPPORT);
 }
 END_TEST
@@ -248,13 +250,14 @@ static void take_echo(void *self, struct bytes packet)
 static struct bytes one_echo(unsigned family, bool is_reply, uint8_t hops)
 {
     struct endpoint src = at(sources[family]), dst = at(targets[family]);
+    const struct packet_shape own = {.mtu = 1420, .id = 7, .hops = hops};
     uint8_t message[sizeof(request)];
 
     memcpy(message, request, sizeof(message));
     message[0] = family == 0 ? (is_reply ? 0 : 8) : (is_reply ? 129 : 128);
     taken = (struct taken){0};
-    ck_assert_int_eq(packet_send_echo(&src.ip, &dst.ip, bytes_of(message, sizeof(message)), hops,
-                                      1420, 7, take_echo, &taken),
+    ck_assert_int_eq(packet_send_echo(&src.ip, &dst.ip, bytes_of(message, sizeof(message)), &own,
+                                      take_echo, &taken),
                      0);
     ck_assert_uint_eq(taken.count, 1);
     return bytes_of(taken.last, taken.last_len);
@@ -352,13 +355,12 @@ START_TEST(echo_of_any_size_fits_the_mtu)
     message[0] = family == 0 ? 8 : 128;
     taken = (struct taken){0};
     ck_assert_int_eq(
-        packet_send_echo(&src.ip, &dst.ip, bytes_of(message, len), 64, 1420, 7, take_echo, &taken),
-        0);
+        packet_send_echo(&src.ip, &dst.ip, bytes_of(message, len), &shape, take_echo, &taken), 0);
     ck_assert_uint_le(taken.largest, 1420);
     ck_assert_uint_eq(taken.total, len);
-    ck_assert_int_eq(packet_send_echo(&src.ip, &src.ip, bytes_of(message, 65535), 64, 1420, 7,
-                                      take_echo, &taken),
-                     family == 0 ? -EMSGSIZE : 0);
+    ck_assert_int_eq(
+        packet_send_echo(&src.ip, &src.ip, bytes_of(message, 65535), &shape, take_echo, &taken),
+        family == 0 ? -EMSGSIZE : 0);
 }
 END_TEST
 
@@ -425,7 +427,7 @@ START_TEST(error_about_the_first_fragment_names_the_datagram)
     struct packet about = {.src = src.ip, .dst = dst.ip}, p;
     struct packet_error e;
 
-    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, sizeof(payload)), 1420, 7,
+    ck_assert_int_eq(packet_send_udp(&src, &dst, bytes_of(payload, sizeof(payload)), &shape,
                                      take_piece, &pieces),
                      0);
     ck_assert_uint_eq(pieces.count, 3);

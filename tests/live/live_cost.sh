@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Promise: what interception costs stays what it is, in things that can be counted on any machine,
-# however busy: system calls that the supervisor makes for one call of the agent, and bytes of its
-# memory for one socket. Times are bench/run's business.
+# however busy: system calls that the supervisor makes for one call of the agent, bytes of its
+# memory, idle and for one socket, and libraries. Times are bench/run's business.
 . "$(dirname "$0")/../support/live.sh"
 live_enter "$@"
 command -v strace >/dev/null || live_skip_all "strace is not installed"
@@ -61,6 +61,19 @@ anon() {
     wait "$pid"
     echo "$kib"
 }
+idle=$(anon 1 tcp)
+if [ -n "$idle" ] && [ "$idle" -gt 0 ] && [ "$idle" -le 1024 ]; then
+    ok "a supervisor takes $idle KiB of its own when its agent has one socket, at most 1024"
+else
+    not_ok "a supervisor takes ${idle:-?} KiB of its own when its agent has one socket, not 1 to 1024"
+fi
+# Every start maps what is linked, and every fork copies what that touched.
+needed=$(objdump -p "$LATTICE_BIN/lattice" | awk '$1 == "NEEDED" { print $2 }')
+if grep -q libc.so <<<"$needed" && ! grep -E 'ssl|crypto|sqlite|nats|curl' <<<"$needed"; then
+    ok "no library is linked that a sandbox may do without"
+else
+    not_ok "linked libraries: $needed"
+fi
 for kind in tcp udp; do
     few=$(anon 400 $kind)
     many=$(anon 1400 $kind)

@@ -28,8 +28,14 @@ if [ -n "${LATTICE_LONG:-}" ]; then
     boxed=(test_socket test_select test_selectors test_epoll test_poll test_asyncio)
 fi
 if [ -n "${CPYTHON_SUITES:-}" ]; then
-    IFS=' ' read -r -a first <<<"$CPYTHON_SUITES"
-    second=() relayed=() boxed=()
+    first=() second=() relayed=() boxed=()
+    for suite in $CPYTHON_SUITES; do # in turn
+        if [ ${#first[@]} -le ${#second[@]} ]; then
+            first+=("$suite")
+        else
+            second+=("$suite")
+        fi
+    done
 fi
 IFS=' ' read -r -a within <<<"${LIVE_WITHIN:-}"
 box=${LATTICE_HELPERS:-$LATTICE_BIN/../tests}/dockerlike

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parses and explains command lines from tables. It refuses what it does not know, and proposes the
- * nearest option, because a misspelt security option that is silently ignored would be a hole.
+ * Parses command lines by tables; help.c explains them. It refuses what it does not know, and
+ * proposes the nearest option, because a misspelt security option that is silently ignored would be
+ * a hole.
  */
 #include "cmd/cli.h"
 
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HELP_INDENT  28
 #define NEAR_MAX     3 /* edits up to which a word counts as a slip of the pen */
 #define WORD_LEN_MAX 48
 
@@ -76,55 +76,16 @@ const char *cli_nearest(const char *word, const char *(*words)(void *self, unsig
 int cli_usage_error(const struct cli_command *command, const char *format, ...)
 {
     va_list args;
+    char text[1024];
+    bool is_question;
 
-    (void)fputs("lattice: ", stderr);
     va_start(args, format);
-    (void)vfprintf(stderr, format, args);
+    (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    (void)fprintf(stderr, "; try '%s --help'\n", command->path);
+    is_question = text[0] != '\0' && text[strlen(text) - 1] == '?';
+    (void)fprintf(stderr, "lattice: %s%s '%s --help'\n", text, is_question ? " Try" : "; try",
+                  command->path);
     return command->usage_status;
-}
-
-/** Print @text as scdoc prose: its markup characters are escaped, its line breaks kept. */
-static void man_text(const char *text, const char *line_break)
-{
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '\n') {
-            (void)fputs(line_break, stdout);
-            continue;
-        }
-        if (strchr("*_\\<>[]#", *p) != NULL)
-            (void)putchar('\\');
-        (void)putchar(*p);
-    }
-}
-
-void cli_man(const struct cli_command *command)
-{
-    for (const char *p = command->path; *p != '\0'; p++)
-        (void)putchar(*p == ' ' ? '-' : *p);
-    printf("(1)\n\n# NAME\n\n");
-    for (const char *p = command->path; *p != '\0'; p++)
-        (void)putchar(*p == ' ' ? '-' : *p);
-    printf(" - ");
-    printf("%.*s", (int)strcspn(command->summary, "(:,.\n"), command->summary);
-    printf("\n\n# SYNOPSIS\n\n*%s* ", command->path);
-    man_text(command->synopsis, " ");
-    printf("\n\n# DESCRIPTION\n\n");
-    man_text(command->summary, "++\n");
-    printf("\n");
-    if (command->option_count > 0)
-        printf("\n# OPTIONS\n");
-    for (unsigned i = 0; i < command->option_count; i++) {
-        const struct cli_option *o = &command->options[i];
-
-        printf("\n*--%s*%s%s%s\n\t", o->name, o->value != NULL ? " _" : "",
-               o->value != NULL ? o->value : "", o->value != NULL ? "_" : "");
-        man_text(o->help, " ");
-        printf("\n");
-    }
-    if (command->more != NULL)
-        printf("\n# NOTES\n\n```\n%s\n```\n", command->more);
 }
 
 static const char *option_name(void *self, unsigned i)
@@ -193,40 +154,4 @@ int cli_next(struct cli_parser *p)
         return (int)i;
     }
     return unknown_option(p, word);
-}
-
-/** Print @text, each further line of it under the first at column @indent. */
-static void print_indented(const char *text, int indent)
-{
-    for (const char *p = text; *p != '\0'; p++) {
-        (void)putchar(*p);
-        if (*p == '\n')
-            printf("%*s", indent, "");
-    }
-    (void)putchar('\n');
-}
-
-void cli_help(const struct cli_command *command)
-{
-    bool colour = cli_colour(STDOUT_FILENO);
-    const char *bold = colour ? "\033[1m" : "";
-    const char *plain = colour ? "\033[0m" : "";
-
-    printf("%sUsage:%s %s %s\n\n%s\n", bold, plain, command->path, command->synopsis,
-           command->summary);
-    if (command->option_count > 0)
-        printf("\n%sOptions:%s\n", bold, plain);
-    for (unsigned i = 0; i < command->option_count; i++) {
-        const struct cli_option *o = &command->options[i];
-        int width = printf("  --%s%s%s", o->name, o->value != NULL ? " " : "",
-                           o->value != NULL ? o->value : "");
-
-        if (width >= HELP_INDENT - 1)
-            printf("\n%*s", HELP_INDENT, "");
-        else
-            printf("%*s", HELP_INDENT - width, "");
-        print_indented(o->help, HELP_INDENT);
-    }
-    if (command->more != NULL)
-        printf("\n%s\n", command->more);
 }

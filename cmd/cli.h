@@ -19,16 +19,24 @@
 struct cli_option {
     const char *name;  /* without the dashes */
     const char *value; /* what --help calls the value; NULL: a flag without one */
-    const char *help;  /* one sentence; '\n' starts a new line */
+    const char *help;  /* one sentence or a few; it flows */
+};
+
+/** A heading above some of a command's options. */
+struct cli_section {
+    unsigned first; /* the place of the first of them */
+    const char *title;
 };
 
 struct cli_command {
     const char *path;     /* "lattice sandbox start" */
     const char *synopsis; /* "[OPTIONS] [-- CMD ARGS…]" */
-    const char *summary;  /* one or two sentences */
+    const char *summary;  /* one or two sentences, and lists: their lines begin with a blank */
     const struct cli_option *options;
     unsigned option_count;
-    const char *more; /* shown at the end of --help: rules, examples; may be NULL */
+    const struct cli_section *sections; /* NULL: none */
+    unsigned section_count;
+    const char *more; /* the same, at the end of --help: rules, examples; may be NULL */
     int usage_status; /* exit status of a usage error */
 };
 
@@ -55,7 +63,7 @@ struct cli_parser {
 void cli_begin(struct cli_parser *p, const struct cli_command *command, int argc, char **argv);
 /** cli_next() - The place of the next option in the command's table, or an enum cli_result. */
 int cli_next(struct cli_parser *p) MUST_USE;
-/** cli_help() - Print the command's help to standard output. */
+/** cli_help() - Print the command's help to standard output, as wide as the terminal is. */
 void cli_help(const struct cli_command *command);
 /** cli_man() - Print the command's manual page to standard output, in scdoc(5) form. */
 void cli_man(const struct cli_command *command);

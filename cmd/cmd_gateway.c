@@ -79,7 +79,7 @@ static const struct cli_option options[] = {
 
 static const struct cli_command command = {
     .path = "lattice gateway",
-    .synopsis = "(--wg FILE | --server-url URL --token-file FILE) [OPTIONS]",
+    .synopsis = "--wg FILE|--server-url URL [OPTIONS]",
     .summary = "Terminate WireGuard tunnels without privilege, and carry what peers open to the\n"
                "destinations that this gateway's own policy allows.",
     .options = options,

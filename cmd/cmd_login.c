@@ -29,7 +29,9 @@ static const struct cli_command login_command = {
     .more =
         "The token is read from --token-file, $LATTICE_AUTH_TOKEN or standard input, and kept in\n"
         "$LATTICE_CONFIG_DIR/lattice.yaml (~/.lattice/lattice.yaml), mode 0600.\n"
-        "Example: lattice login --server-url http://127.0.0.1:8080 --token-file DIR/admin-token",
+        "\n"
+        "Example:\n"
+        "  lattice login --server-url http://127.0.0.1:8080 --token-file DIR/admin-token",
     .usage_status = CLI_EXIT_USAGE,
 };
 

@@ -319,7 +319,7 @@ static int why_command(struct policy *policy, int argc, char **argv)
     };
     static const struct cli_command command = {
         .path = "lattice policy why",
-        .synopsis = "[OPTIONS] [tcp://|udp://|icmp://]HOST[:PORT]|unix:SOCKET",
+        .synopsis = "[OPTIONS] [PROTO://]HOST[:PORT]|unix:SOCKET",
         .summary = "Say what a policy makes of a destination, by which rule, and what would allow "
                    "it. A name is looked up here unless --ip gives its address.",
         .options = options,
@@ -385,8 +385,8 @@ int cmd_policy(int argc, char **argv)
         .path = "lattice policy",
         .synopsis = "check|why …",
         .summary = "Check policy files, and ask what a policy makes of a destination.",
-        .more = "lattice policy check FILE…          read files, say what is wrong\n"
-                "lattice policy why [OPTIONS] DEST   verdict, reason, rule, suggestion",
+        .more = "  lattice policy check FILE…          read files, say what is wrong\n"
+                "  lattice policy why [OPTIONS] DEST   verdict, reason, rule, suggestion",
         .usage_status = CLI_EXIT_USAGE,
     };
     const char *near;

@@ -39,8 +39,9 @@ static const struct cli_command token_command = {
     .summary = "One-time tokens by which agents enrol.",
     .options = token_options,
     .option_count = ARRAY_COUNT(token_options),
-    .more = "Example: lattice token create --namespace team --tool list_peers --destination 'allow "
-            "api.github.com:443'",
+    .more = "Example:\n"
+            "  lattice token create --namespace team --tool list_peers \\\n"
+            "      --destination 'allow api.github.com:443'",
     .usage_status = CLI_EXIT_USAGE,
 };
 

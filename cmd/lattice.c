@@ -19,15 +19,15 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"sandbox", cmd_sandbox, "Run a program in a sandbox (sandbox start -- CMD)."},
-    {"gateway", cmd_gateway, "Carry sandboxes' tunnels to where this gateway's policy allows."},
-    {"policy", cmd_policy, "Check policy files; ask what one makes of a destination."},
+    {"gateway", cmd_gateway, "Carry sandboxes' tunnels to where policy allows."},
+    {"policy", cmd_policy, "Check policy files; ask what they would decide."},
     {"audit", cmd_audit, "Read and verify the records."},
     {"nats", cmd_nats, "Look at the NATS server that records go to."},
-    {"doctor", cmd_doctor, "Say what this machine offers, and how to mend what is missing."},
+    {"doctor", cmd_doctor, "Say what this machine offers; how to mend the rest."},
     {"login", cmd_login, "Remember where latticed is, and the token for it."},
     {"token", cmd_token, "Make, list and revoke enrolment tokens."},
     {"agent", cmd_agent, "List, show and revoke agents."},
-    {"delegate", cmd_delegate, "As an agent: hand a part of one's rights to a child."},
+    {"delegate", cmd_delegate, "As an agent: hand some of one's rights to a child."},
     {"approvals", cmd_approvals, "Approve or reject what tools want to change."},
     {"version", cmd_version, "Print the version."},
 };

@@ -59,7 +59,9 @@ static const struct cli_command command = {
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .more = "Files in DIR: lattice.db, signing-key.pem, admin-token, gateway-token, audit.jsonl.\n"
-            "Example: latticed --data ~/.local/state/latticed",
+            "\n"
+            "Example:\n"
+            "  latticed --data ~/.local/state/latticed",
     .usage_status = CLI_EXIT_USAGE,
 };
 

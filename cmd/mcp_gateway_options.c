@@ -91,9 +91,9 @@ static const struct cli_command gateway_command = {
         "the list of allowed tools. Each call is recorded.",
     .options = options,
     .option_count = OPT_COUNT,
-    .more =
-        "Example:  lattice-mcp gateway --allow-tool read_text_file --allow-tool list_directory \\\n"
-        "              --offline -- npx @modelcontextprotocol/server-filesystem /srv/docs",
+    .more = "Example:\n"
+            "  lattice-mcp gateway --allow-tool read_text_file --allow-tool list_directory \\\n"
+            "      --offline -- npx @modelcontextprotocol/server-filesystem /srv/docs",
     .usage_status = CLI_EXIT_USAGE,
 };
 

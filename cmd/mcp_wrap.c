@@ -41,7 +41,9 @@ static const struct cli_command wrap_command = {
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .more = "The file as it was is kept as FILE.lattice-backup. Running it again changes nothing.\n"
-            "Example: lattice-mcp wrap ~/.cursor/mcp.json -- --allow-tool read_file --offline",
+            "\n"
+            "Example:\n"
+            "  lattice-mcp wrap ~/.cursor/mcp.json -- --allow-tool read_file --offline",
     .usage_status = CLI_EXIT_USAGE,
 };
 

@@ -17,15 +17,23 @@
 
 enum {
     OPT_NAME,
+    OPT_VERBOSE,
+    OPT_JSON,
     OPT_WG,
     OPT_DIRECT,
     OPT_OFFLINE,
-    OPT_POLICY,
     OPT_ALLOW,
     OPT_DENY,
+    OPT_POLICY,
     OPT_ENFORCE,
     OPT_AUDIT,
-    OPT_AUDIT_LOG,
+    OPT_FILES,
+    OPT_READ,
+    OPT_WRITE,
+    OPT_ENV,
+    OPT_CLEAR_ENV,
+    OPT_ISOLATE,
+    OPT_LOOPBACK,
     OPT_MCP,
     OPT_ALLOW_TOOL,
     OPT_SERVER_URL,
@@ -34,70 +42,33 @@ enum {
     OPT_RENEW,
     OPT_CA_FILE,
     OPT_INSECURE_HTTP,
-    OPT_TRACE_ID,
-    OPT_PARENT_SPAN,
-    OPT_AGENT,
-    OPT_CAUSE_FD,
+    OPT_AUDIT_LOG,
     OPT_NATS,
     OPT_NATS_CREDS,
     OPT_NATS_CA,
     OPT_NATS_WORKSPACE,
-    OPT_FILES,
-    OPT_READ,
-    OPT_WRITE,
-    OPT_ENV,
-    OPT_CLEAR_ENV,
-    OPT_ISOLATE,
-    OPT_LOOPBACK,
-    OPT_VERBOSE,
-    OPT_JSON,
+    OPT_TRACE_ID,
+    OPT_PARENT_SPAN,
+    OPT_AGENT,
+    OPT_CAUSE_FD,
     OPT_COUNT,
 };
 
 static const struct cli_option options[OPT_COUNT] = {
     [OPT_NAME] = {"name", "NAME", "Name of the sandbox in records and messages."},
+    [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
+    [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
     [OPT_WG] = {"wg", "FILE",
                 "The only way out is the WireGuard tunnel of this wg-quick file.\n"
                 "PostUp and the like are never run."},
     [OPT_DIRECT] = {"direct", NULL, "No tunnel: the supervisor's own sockets, policed (default)."},
     [OPT_OFFLINE] = {"offline", NULL, "No way out; loopback inside the sandbox only."},
-    [OPT_POLICY] = {"policy", "FILE", "Policy file (JSON), see 'lattice policy --help'."},
     [OPT_ALLOW] = {"allow", "RULE",
                    "Allow a destination; repeatable. What no rule allows is denied."},
     [OPT_DENY] = {"deny", "RULE", "Deny a destination; repeatable. Deny wins over allow."},
+    [OPT_POLICY] = {"policy", "FILE", "Policy file (JSON), see 'lattice policy --help'."},
     [OPT_ENFORCE] = {"enforce", NULL, "Refuse what is denied (default)."},
     [OPT_AUDIT] = {"audit", NULL, "Let it pass, and record what would have been refused."},
-    [OPT_AUDIT_LOG] = {"audit-log", "FILE",
-                       "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
-    [OPT_MCP] = {"mcp", "FILE",
-                 "Give the agent the MCP servers of this mcpServers file. They run outside, each\n"
-                 "in a sandbox with the same --files, and behind a gateway that lets the allowed\n"
-                 "tools pass; the agent finds its copy of the file by $LATTICE_MCP_CONFIG."},
-    [OPT_ALLOW_TOOL] = {"allow-tool", "TOOL",
-                        "Allow a tool of these servers by its exact name; repeatable."},
-    [OPT_SERVER_URL] =
-        {"server-url", "URL",
-         "Be the agent NAME of the latticed at this address: its identity says what\n"
-         "may be reached, its gateway is the only way out. Needs --name."},
-    [OPT_TOKEN] = {"token", "TOKEN",
-                   "One-time enrolment token, for the first start; later ones use what is kept\n"
-                   "in $LATTICE_CONFIG_DIR. It is erased from the command line."},
-    [OPT_TOKEN_FILE] = {"token-file", "FILE", "File that holds the token."},
-    [OPT_RENEW] = {"renew", "SECONDS", "How often the agent's token is renewed (default: 600)."},
-    [OPT_CA_FILE] = {"ca-file", "FILE", ENROLL_OPTION_HELP_CA},
-    [OPT_INSECURE_HTTP] = {"insecure-http", NULL, ENROLL_OPTION_HELP_PLAIN},
-    [OPT_TRACE_ID] = {"trace-id", "UUID",
-                      "The trace that the records belong to (default: a new one)."},
-    [OPT_PARENT_SPAN] = {"parent-span", "HEX",
-                         "The span of the starter that the sandbox is part of."},
-    [OPT_AGENT] = {"agent", "NAME", "Whom the records are about (default: the sandbox's name)."},
-    [OPT_CAUSE_FD] = {"cause-fd", "N",
-                      "Descriptor on which the starter names the span that it works for, line by\n"
-                      "line: what happens meanwhile belongs to that span."},
-    [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
-    [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
-    [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
-    [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
     [OPT_FILES] =
         {"files", "MODE",
          "open (default): the program uses every file that you may. workspace: it reads\n"
@@ -121,8 +92,48 @@ static const struct cli_option options[OPT_COUNT] = {
                       "Connections inside: direct (fastest), relay (each close and reset is seen\n"
                       "exactly as with TCP), or auto (default): direct, and relay where\n"
                       "pidfd_getfd is denied, as by Docker's default profile."},
-    [OPT_VERBOSE] = {"verbose", NULL, "Say more: tunnel events, each decision."},
-    [OPT_JSON] = {"json", NULL, "Messages and records as JSON lines on standard error."},
+    [OPT_MCP] = {"mcp", "FILE",
+                 "Give the agent the MCP servers of this mcpServers file. They run outside, each\n"
+                 "in a sandbox with the same --files, and behind a gateway that lets the allowed\n"
+                 "tools pass; the agent finds its copy of the file by $LATTICE_MCP_CONFIG."},
+    [OPT_ALLOW_TOOL] = {"allow-tool", "TOOL",
+                        "Allow a tool of these servers by its exact name; repeatable."},
+    [OPT_SERVER_URL] =
+        {"server-url", "URL",
+         "Be the agent NAME of the latticed at this address: its identity says what\n"
+         "may be reached, its gateway is the only way out. Needs --name."},
+    [OPT_TOKEN] = {"token", "TOKEN",
+                   "One-time enrolment token, for the first start; later ones use what is kept\n"
+                   "in $LATTICE_CONFIG_DIR. It is erased from the command line."},
+    [OPT_TOKEN_FILE] = {"token-file", "FILE", "File that holds the token."},
+    [OPT_RENEW] = {"renew", "SECONDS", "How often the agent's token is renewed (default: 600)."},
+    [OPT_CA_FILE] = {"ca-file", "FILE", ENROLL_OPTION_HELP_CA},
+    [OPT_INSECURE_HTTP] = {"insecure-http", NULL, ENROLL_OPTION_HELP_PLAIN},
+    [OPT_AUDIT_LOG] = {"audit-log", "FILE",
+                       "Where the records go\n(default: $XDG_STATE_HOME/lattice/NAME.jsonl)."},
+    [OPT_NATS] = {"nats", "URL", NATS_OPTION_HELP_URL},
+    [OPT_NATS_CREDS] = {"nats-creds", "FILE", NATS_OPTION_HELP_CREDS},
+    [OPT_NATS_CA] = {"nats-ca", "FILE", NATS_OPTION_HELP_CA},
+    [OPT_NATS_WORKSPACE] = {"nats-workspace", "NAME", NATS_OPTION_HELP_WORKSPACE},
+    [OPT_TRACE_ID] = {"trace-id", "UUID",
+                      "The trace that the records belong to (default: a new one)."},
+    [OPT_PARENT_SPAN] = {"parent-span", "HEX",
+                         "The span of the starter that the sandbox is part of."},
+    [OPT_AGENT] = {"agent", "NAME", "Whom the records are about (default: the sandbox's name)."},
+    [OPT_CAUSE_FD] = {"cause-fd", "N",
+                      "Descriptor on which the starter names the span that it works for, line by\n"
+                      "line: what happens meanwhile belongs to that span."},
+};
+
+static const struct cli_section sections[] = {
+    {OPT_NAME, "General"},
+    {OPT_WG, "The way out"},
+    {OPT_ALLOW, "Rules"},
+    {OPT_FILES, "Files and environment"},
+    {OPT_ISOLATE, "Walls"},
+    {OPT_MCP, "MCP servers"},
+    {OPT_SERVER_URL, "Enrolment with latticed"},
+    {OPT_AUDIT_LOG, "Records"},
 };
 
 static const struct cli_command command = {
@@ -133,14 +144,18 @@ static const struct cli_command command = {
         "by a TCP/IP stack of its own through the tunnel, and recorded. No privilege is needed.",
     .options = options,
     .option_count = OPT_COUNT,
-    .more = "Rules:  api.github.com:443   *.pypi.org:443   10.0.0.0/8:5432   udp://192.0.2.1:123\n"
-            "        [2001:db8::/32]:443   1.2.3.4:8000-8999   *:443   icmp://192.0.2.1\n"
+    .sections = sections,
+    .section_count = ARRAY_COUNT(sections),
+    .more = "Rules:\n"
+            "  api.github.com:443    *.pypi.org:443        *:443\n"
+            "  10.0.0.0/8:5432       [2001:db8::/32]:443   1.2.3.4:8000-8999\n"
+            "  udp://192.0.2.1:123   icmp://192.0.2.1      unix:/run/postgresql/.s.PGSQL.5432\n"
             "\n"
             "Exit status: CMD's own; 128+n when signal n ended it; 125 lattice itself failed;\n"
             "126 CMD cannot be executed; 127 CMD was not found.\n"
             "\n"
-            "Example:  lattice sandbox start --allow api.github.com:443 -- curl "
-            "https://api.github.com/zen",
+            "Example:\n"
+            "  lattice sandbox start --allow example.org:443 -- curl https://example.org/",
     .usage_status = SANDBOX_EXIT_FAILED,
 };
 int request_fail(const struct why *why)

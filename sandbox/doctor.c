@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/json_out.h"
+#include "base/paragraph.h"
 #include "sandbox/files.h"
 #include "sandbox/probe.h"
 #include "sandbox/spawn.h"
@@ -296,43 +297,17 @@ static void add_styled(struct buf *out, bool colour, const char *style, const ch
     buf_printf(out, "%s%s%s", colour ? style : "", text, colour ? "\033[0m" : "");
 }
 
-/** Text from column @indent on, broken between words where @width columns end; 0: never. */
-static void add_wrapped(struct buf *out, unsigned indent, unsigned width, const char *text)
-{
-    unsigned at = indent;
-
-    while (*text != '\0') {
-        unsigned word = 0; /* its bytes; and its columns, without the later bytes of UTF-8 */
-        unsigned columns = 0;
-
-        for (; text[word] != '\0' && text[word] != ' '; word++)
-            columns += ((unsigned char)text[word] & 0xc0) != 0x80;
-        if (at > indent && width > 0 && at + 1 + columns > width) {
-            buf_printf(out, "\n%*s", (int)indent, "");
-            at = indent;
-        } else if (at > indent) {
-            buf_add_char(out, ' ');
-            at++;
-        }
-        buf_printf(out, "%.*s", (int)word, text);
-        at += columns;
-        text += word;
-        text += strspn(text, " ");
-    }
-    buf_add_char(out, '\n');
-}
-
 static void print_finding(const struct finding *f, const struct look *look, struct buf *out)
 {
     buf_add_str(out, "  ");
     add_styled(out, look->colour, state_colours[f->state], state_marks[f->state]);
     buf_printf(out, " %-*s", TITLE_COLUMNS, f->title);
-    add_wrapped(out, 4 + TITLE_COLUMNS, look->width, f->detail);
+    paragraph_add(out, 4 + TITLE_COLUMNS, look->width, f->detail);
     if (f->remedy == NULL)
         return;
     buf_printf(out, "    %-*s", TITLE_COLUMNS, "");
     add_styled(out, look->colour, "\033[2m", "→ ");
-    add_wrapped(out, 6 + TITLE_COLUMNS, look->width, f->remedy);
+    paragraph_add(out, 6 + TITLE_COLUMNS, look->width, f->remedy);
 }
 
 /** The last line: can it run, and is there something that could be better? */

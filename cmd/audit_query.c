@@ -134,9 +134,13 @@ bool audit_query_parse(struct cli_parser *p, const struct cli_command *command, 
     }
     operands_end(p, &words);
     q->word = words.count > 0 ? words.items[0] : NULL;
-    if (words.count < operands_min || words.count > operands_max) {
-        *ret_status = cli_usage_error(command, words.count < operands_min ? "an operand is missing"
-                                                                          : "too many operands");
+    if (words.count < operands_min) {
+        *ret_status =
+            cli_usage_error(command, "%s is missing", strrchr(command->synopsis, ' ') + 1);
+        return false;
+    }
+    if (words.count > operands_max) {
+        *ret_status = cli_usage_error(command, "too many operands");
         return false;
     }
     return true;

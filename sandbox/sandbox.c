@@ -129,7 +129,9 @@ static void on_agent_event(void *self, uint32_t events)
     while (r->status < 0 && spawn_read_event(&r->agent, &e, &why) == 0) {
         if (e.kind != SPAWN_ENDED)
             continue;
-        if (why.text[0] != '\0')
+        if (e.status == SANDBOX_EXIT_NOT_FOUND && why.text[0] != '\0')
+            (void)why_set(r->why, 0, "%s: %s", r->session.config->argv[0], why.text);
+        else if (why.text[0] != '\0')
             (void)why_set(r->why, 0, "%s", why.text);
         stop(r, r->is_ended ? SANDBOX_EXIT_FAILED : e.status);
     }

@@ -13,17 +13,21 @@
 #include "audit/tree.h"
 #include "base/json.h"
 
-#define LABEL_MIN   24u
-#define LABEL_MAX   72u
-#define STATE_WIDTH 10u
-#define DETAIL_MIN  24u
-#define PREFIX_MAX  (TREE_DEPTH_MAX * 5 + 16) /* "│  " is 5 bytes a level */
-#define TEXT_MAX    (1u << 24)
+#define LABEL_MIN    24u
+#define LABEL_MAX    72u
+#define STATE_WIDTH  10u
+#define DETAIL_MIN   24u
+#define DETAIL_LEAST 12u
+#define WHAT_WIDTH   40u
+#define LINE_MIN     100u                      /* columns for a whole line of a list */
+#define PREFIX_MAX   (TREE_DEPTH_MAX * 5 + 16) /* "│  " is 5 bytes a level */
+#define TEXT_MAX     (1u << 24)
 
 enum colour { PLAIN = 0, DIM, GOOD, BAD, WARN, STRONG };
 
 struct row {
     size_t label; /* offsets into texts; each text ends with a NUL */
+    size_t lead;  /* bytes of the label that are the tree's */
     size_t took;
     size_t detail;
     const char *state;
@@ -231,6 +235,7 @@ static void draw_flow(struct drawer *d, const struct audit_flow_row *f, const ch
     bool is_bracketed = f->name == NULL && f->dst_ip != NULL && strchr(f->dst_ip, ':') != NULL;
 
     r.label = d->texts.len;
+    r.lead = strlen(prefix);
     buf_printf(&d->texts, "%s%s ", prefix,
                is_drop                                                        ? "✗"
                : f->direction != NULL && strcmp(f->direction, "ingress") == 0 ? "←"
@@ -274,6 +279,7 @@ static void draw_span(struct drawer *d, const struct tree_node *n, const char *p
 
     r.colour = is_running ? PLAIN : r.state[0] == 'o' ? GOOD : BAD;
     r.label = d->texts.len;
+    r.lead = strlen(prefix);
     buf_add_str(&d->texts, prefix);
     if (is_tool)
         buf_add_str(&d->texts, "tool:");
@@ -392,40 +398,79 @@ static unsigned label_width(struct drawer *d)
     return width < most ? width : most;
 }
 
-static void print_row(struct drawer *d, const struct row *r, unsigned label, struct buf *ret)
+/** The tree's lines, drawn on past a row to a further line of it. @next: the row after it, or NULL.
+ */
+static void add_lead(struct drawer *d, const struct row *r, const struct row *next, struct buf *ret)
+{
+    const char *label = text_at(d, r->label);
+    size_t above = r->lead >= sizeof("├─ ") - 1 ? r->lead - (sizeof("├─ ") - 1) : 0;
+
+    buf_add(ret, label, above);
+    if (r->lead > above)
+        buf_add_str(ret, strncmp(label + above, "├", sizeof("├") - 1) == 0 ? "│  " : "   ");
+    buf_add_str(ret, next != NULL && next->lead > r->lead ? "│  " : "   ");
+}
+
+/** What decided, on a line of its own; with the whole label, when it was cut. */
+static void print_below(struct drawer *d, const struct row *r, const struct row *next,
+                        bool is_label_cut, struct buf *ret)
+{
+    size_t start = ret->len;
+    unsigned used;
+    struct buf text;
+
+    add_lead(d, r, next, ret);
+    used = width_of((const char *)buf_text(ret) + start);
+    buf_init(&text, TEXT_MAX);
+    buf_add_str(&text, text_at(d, r->detail));
+    if (is_label_cut)
+        buf_add_str(&text, text_at(d, r->label) + r->lead);
+    begin_colour(d, ret, DIM);
+    add_cut(ret, buf_text(&text), d->how->columns > used + 10 ? d->how->columns - used : 10);
+    end_colour(d, ret, DIM);
+    buf_done(&text);
+}
+
+static void trim(struct buf *ret)
+{
+    while (ret->len > 0 && ret->data[ret->len - 1] == ' ')
+        ret->len--;
+}
+
+/** @next: the row after it, or NULL. */
+static void print_row(struct drawer *d, const struct row *r, const struct row *next, unsigned label,
+                      struct buf *ret)
 {
     const char *detail = text_at(d, r->detail);
     const char *took = text_at(d, r->took);
+    unsigned width = width_of(text_at(d, r->label));
     unsigned used = label + 2 + STATE_WIDTH + 1 + 10;
-    bool is_below; /* a narrow terminal: only what went wrong is explained, on a line of its own */
-    size_t end;
+    bool is_narrow = d->how->columns > 0 && d->how->columns < used + DETAIL_MIN;
 
     begin_colour(d, ret, r->label_colour);
     add_cut(ret, text_at(d, r->label), label);
     end_colour(d, ret, r->label_colour);
-    pad(ret, width_of(text_at(d, r->label)), label + 2);
+    pad(ret, width < label ? width : label, label + 2);
     begin_colour(d, ret, r->colour);
     buf_add_str(ret, r->state);
     end_colour(d, ret, r->colour);
     pad(ret, (unsigned)strlen(r->state), STATE_WIDTH + 1);
     pad(ret, width_of(took), 10);
     buf_add_str(ret, took);
-    is_below = d->how->columns > 0 && d->how->columns < used + DETAIL_MIN;
-    if (detail[0] != '\0' && (!is_below || r->colour == BAD || r->colour == WARN)) {
-        buf_add_str(ret, is_below ? "\n    " : "  ");
+    if (detail[0] != '\0' && !is_narrow) {
+        buf_add_str(ret, "  ");
         begin_colour(d, ret, DIM);
-        end = ret->len;
-        add_cut(ret, detail,
-                is_below               ? (d->how->columns > 14 ? d->how->columns - 4 : 10)
-                : d->how->columns == 0 ? 4096
-                                       : d->how->columns - used - 2);
-        while (ret->len > end && ret->data[ret->len - 1] == ' ')
-            ret->len--;
+        add_cut(ret, detail, d->how->columns == 0 ? 4096 : d->how->columns - used - 2);
         end_colour(d, ret, DIM);
     }
-    while (ret->len > 0 && ret->data[ret->len - 1] == ' ')
-        ret->len--;
+    trim(ret);
     buf_add_char(ret, '\n');
+    /* In a narrow terminal only what went wrong is explained. */
+    if (is_narrow && (r->colour == BAD || r->colour == WARN)) {
+        print_below(d, r, next, width > label, ret);
+        trim(ret);
+        buf_add_char(ret, '\n');
+    }
 }
 
 static void print_head(struct drawer *d, const struct audit_tree *t, struct buf *ret)
@@ -441,7 +486,8 @@ static void print_head(struct drawer *d, const struct audit_tree *t, struct buf 
     begin_colour(d, ret, STRONG);
     buf_printf(ret, "trace %s", trace);
     end_colour(d, ret, STRONG);
-    buf_printf(ret, "  %.10s %.8s UTC  %zu span%s, %zu flow%s", time, time + 11, t->node_count,
+    buf_add_str(ret, d->how->columns > 0 && d->how->columns < LINE_MIN ? "\n" : "  ");
+    buf_printf(ret, "%.10s %.8s UTC  %zu span%s, %zu flow%s", time, time + 11, t->node_count,
                t->node_count == 1 ? "" : "s", t->flow_count, t->flow_count == 1 ? "" : "s");
     if (denied > 0)
         buf_printf(ret, ", %zu dropped", denied);
@@ -462,7 +508,7 @@ int audit_tree_draw(const struct audit_tree *t, const struct audit_drawing *how,
         label = label_width(&d);
         print_head(&d, t, ret);
         for (size_t i = 0; i < d.count; i++)
-            print_row(&d, &d.rows[i], label, ret);
+            print_row(&d, &d.rows[i], i + 1 < d.count ? &d.rows[i + 1] : NULL, label, ret);
         d.err = buf_error(ret);
     }
     buf_done(&d.texts);
@@ -470,38 +516,59 @@ int audit_tree_draw(const struct audit_tree *t, const struct audit_drawing *how,
     return d.err;
 }
 
-/** One line of columns: state, then what, then why. */
+/** When, and how it ended. Returns the columns that they take. */
+static unsigned begin_line(const struct drawer *d, int64_t wall_ns, const char *state,
+                           enum colour colour, bool is_narrow, struct buf *ret)
+{
+    char time[RFC3339_CAP];
+
+    wall_print(wall_ns > 0 ? wall_ns : 0, time);
+    begin_colour(d, ret, DIM);
+    if (is_narrow)
+        buf_printf(ret, "%.5s %.8s", time + 5, time + 11);
+    else
+        buf_printf(ret, "%.10s %.12s", time, time + 11);
+    end_colour(d, ret, DIM);
+    buf_add_char(ret, ' ');
+    begin_colour(d, ret, colour);
+    buf_add_str(ret, state);
+    end_colour(d, ret, colour);
+    pad(ret, (unsigned)strlen(state), STATE_WIDTH + 1);
+    return (is_narrow ? 15 : 24) + STATE_WIDTH + 1;
+}
+
+/** One line of columns: state, then what, then why. In a narrow terminal they are two, below each
+ * other. */
 static void draw_line(const struct audit_drawing *how, int64_t wall_ns, const char *state,
                       enum colour colour, const char *what, const char *detail, struct buf *ret)
 {
     const struct drawer d = {.how = how};
-    const unsigned what_width = 40;
-    unsigned used = 24 + STATE_WIDTH + 1 + what_width + 2;
-    char time[RFC3339_CAP];
-    size_t start = ret->len;
+    bool is_narrow = how->columns > 0 && how->columns < LINE_MIN;
+    unsigned used = begin_line(&d, wall_ns, state, colour, is_narrow, ret);
+    unsigned width = width_of(what);
+    unsigned left = how->columns > used + DETAIL_LEAST ? how->columns - used : DETAIL_LEAST;
+    bool is_broken = is_narrow || (how->columns > 0 && width + 2 + DETAIL_LEAST > left);
 
-    wall_print(wall_ns > 0 ? wall_ns : 0, time);
-    begin_colour(&d, ret, DIM);
-    buf_printf(ret, "%.10s %.12s", time, time + 11);
-    end_colour(&d, ret, DIM);
-    buf_add_char(ret, ' ');
-    begin_colour(&d, ret, colour);
-    buf_add_str(ret, state);
-    end_colour(&d, ret, colour);
-    pad(ret, (unsigned)strlen(state), STATE_WIDTH + 1);
-    buf_add_str(ret, what);
-    if (detail[0] != '\0') {
-        pad(ret, width_of(what), what_width);
+    if (is_broken)
+        add_cut(ret, what, left);
+    else
+        buf_add_str(ret, what);
+    if (is_broken && detail[0] != '\0') {
+        trim(ret);
+        buf_add_char(ret, '\n');
+        pad(ret, 0, used);
+    } else if (detail[0] != '\0') {
+        pad(ret, width, WHAT_WIDTH);
         buf_add_str(ret, "  ");
-        begin_colour(&d, ret, DIM);
-        add_cut(ret, detail,
-                how->columns > used + 12 ? how->columns - used
-                : how->columns == 0      ? 4096
-                                         : 12);
-        end_colour(&d, ret, DIM);
+        used += (width > WHAT_WIDTH ? width : WHAT_WIDTH) + 2;
     }
-    while (ret->len > start && ret->data[ret->len - 1] == ' ')
-        ret->len--;
+    begin_colour(&d, ret, DIM);
+    add_cut(ret, detail,
+            how->columns == 0                    ? 4096
+            : how->columns > used + DETAIL_LEAST ? how->columns - used
+                                                 : DETAIL_LEAST);
+    end_colour(&d, ret, DIM);
+    trim(ret);
     buf_add_char(ret, '\n');
 }
 

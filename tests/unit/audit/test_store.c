@@ -275,8 +275,9 @@ START_TEST(tree_in_colour_and_narrow_stays_within_its_columns)
         width = *p == '\n' ? 0 : width + (((unsigned char)*p & 0xc0) != 0x80);
         ck_assert_uint_le(width, 52);
     }
-    ck_assert_ptr_nonnull(
-        strstr(buf_text(&out), "\n    rule default  no_rule")); /* why it was refused */
+    /* why it was refused, within the tree */
+    ck_assert_ptr_nonnull(strstr(buf_text(&out), "\n   │           rule default  no_rule"));
+    ck_assert_ptr_nonnull(strstr(buf_text(&out), "\n   │     │  exit 7"));
     ck_assert_ptr_null(strstr(buf_text(&out), "pid 10"));
     buf_reset(&out);
     ck_assert_int_eq(audit_tree_draw(tree, &coloured, &out), 0);
@@ -286,6 +287,51 @@ START_TEST(tree_in_colour_and_narrow_stays_within_its_columns)
     audit_tree_free(tree);
     audit_store_close(store);
     remove_story();
+}
+END_TEST
+
+static int draw_one(void *self, const struct audit_flow_row *r)
+{
+    struct buf *out = self;
+    const struct audit_drawing narrow = {.columns = 80};
+    const struct audit_drawing wide = {.columns = 120};
+
+    audit_flow_draw(r, &narrow, out);
+    audit_flow_draw(r, &wide, out);
+    return 0;
+}
+
+/* Goal: in a list no line is longer than the terminal is wide, whatever a name's length. */
+START_TEST(list_stays_within_its_columns)
+{
+    static const char name[] =
+        "a-name-that-is-longer-than-most.with-labels.and-more-labels.and-some."
+        "example.org";
+    const struct audit_flow_row row = {.agent = "web",
+                                       .is_decision = true,
+                                       .protocol = "tcp",
+                                       .name = name,
+                                       .dst_ip = "198.51.100.7",
+                                       .dst_port = 443,
+                                       .verdict = "drop",
+                                       .reason = "no_rule",
+                                       .exe = "/usr/bin/curl",
+                                       .pid = 11};
+    unsigned width = 0, lines = 0;
+    struct buf out;
+
+    buf_init(&out, 1u << 16);
+    ck_assert_int_eq(draw_one(&out, &row), 0);
+    for (const char *p = buf_text(&out); *p != '\0'; p++) {
+        width = *p == '\n' ? 0 : width + (((unsigned char)*p & 0xc0) != 0x80);
+        lines += *p == '\n';
+        ck_assert_uint_le(width, lines < 2 ? 80 : 120);
+    }
+    ck_assert_uint_eq(lines, 4); /* two each: the name leaves no room */
+    ck_assert_ptr_nonnull(strstr(buf_text(&out),
+                                 "\n                          no_rule  198.51.100.7  "
+                                 "/usr/bin/curl  pid 11  @web\n"));
+    buf_done(&out);
 }
 END_TEST
 
@@ -599,6 +645,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(tree_is_drawn_with_programs_tools_flows_and_rules),
     SUITE_TEST(tree_with_all_shows_the_decision_behind_a_flow),
     SUITE_TEST(tree_in_colour_and_narrow_stays_within_its_columns),
+    SUITE_TEST(list_stays_within_its_columns),
     SUITE_TEST(load_again_takes_nothing_and_put_again_changes_nothing),
     SUITE_TEST(put_in_reverse_order_gives_the_same_tree),
     SUITE_ROWS(put_what_is_no_message_is_refused, 9),

@@ -29,7 +29,7 @@ done
 wrapper=()
 small=(unshare --pid --fork --mount-proc)
 lower='echo 400 >/proc/sys/kernel/pid_max && exec "$@"'
-rounds=25000
+rounds=15000
 [ -z "${LATTICE_LONG:-}" ] || rounds=100000
 if "${small[@]}" sh -c "$lower" sh true 2>/dev/null; then
     one=$(sed -n 's/^Cpus_allowed_list:\s*\([0-9]*\).*/\1/p' /proc/self/status)

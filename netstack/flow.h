@@ -175,6 +175,8 @@ enum relay_result relay_run(struct flow *f);
 /** relay_deliver() - Write to the near end at once, if it can be. Returns bytes taken, 0 when it is
  * full, broken, or not yet there: then they wait for its turn. Nothing older may wait. */
 size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len, bool ends_urgent);
+/** relay_keep_nothing() - From now on a reset of the near end is told as an end of the stream. */
+void relay_keep_nothing(struct flow *f);
 /** relay_stop() - Let go of the near end, in order or so that it sees a reset. */
 void relay_stop(struct flow *f, bool reset);
 /** leftover_keep() - Copy what could not be passed on; -ENOMEM. */

@@ -137,6 +137,11 @@ void flow_abort(struct flow *f);
 /** flow_reset_on_close() - Shall the close of the near end reset the far one (SO_LINGER {1, 0})?
  * Not asked when it was half-closed before. */
 void flow_reset_on_close(struct flow *f, bool is_on);
+/** flow_limit() - The agent's end has a send buffer of so few bytes that none can be kept in it. Of
+ * what it sends about as much more waits here while the far end does not read; a reset is told to
+ * it as an end of the stream. Nothing happens to other flows than those of flow_pair(),
+ * flow_self(). */
+void flow_limit(struct flow *f, int32_t bytes);
 int flow_local(const struct flow *f, struct endpoint *ret) MUST_USE;
 int flow_remote(const struct flow *f, struct endpoint *ret) MUST_USE;
 

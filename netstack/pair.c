@@ -8,6 +8,7 @@
 #include "netstack/flow.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "netstack/stack.h"
 
@@ -110,6 +111,17 @@ static const struct carrier pair_carrier = {
     .flush = pair_flush,
     .close = pair_close,
 };
+
+void flow_limit(struct flow *f, int32_t bytes)
+{
+    int half = bytes / 2; /* the kernel doubles it */
+
+    if (f->carrier != &pair_carrier || f->state != FLOW_RELAYING)
+        return;
+    relay_keep_nothing(f);
+    if (f->pair.peer != NULL && f->pair.peer->near.fd >= 0)
+        (void)setsockopt(f->pair.peer->near.fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
+}
 
 int flow_pair(struct netstack *ns, const struct flow_events *events, void *self_a, void *self_b,
               struct flow **ret_a, struct flow **ret_b)

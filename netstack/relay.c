@@ -128,6 +128,20 @@ static void take_kept(struct flow *f, uint32_t len)
     f->near_kept_count = 0;
 }
 
+void relay_keep_nothing(struct flow *f)
+{
+    uint32_t left = 0;
+
+    f->near_keeps_byte = false;
+    while (f->near_kept != left) { /* in pieces when there is an urgent byte among them */
+        left = f->near_kept;
+        take_kept(f, left);
+        if (f->near_kept == 0)
+            return;
+    }
+    f->near_kept = 0;
+}
+
 void relay_stop(struct flow *f, bool reset)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -221,12 +235,25 @@ static ssize_t read_keeping(struct flow *f, uint8_t *ret, size_t cap)
     return got;
 }
 
+static ssize_t read_all(struct flow *f, uint8_t *ret, size_t cap)
+{
+    int mark = 0;
+    ssize_t got;
+
+    f->near_has_more = f->near_is_urgent; /* the kernel stops before such a byte, and behind it */
+    f->out_ends_urgent = f->near_is_urgent && ioctl(f->near.fd, SIOCATMARK, &mark) == 0 && mark;
+    got = io_read(f->near.fd, ret, f->out_ends_urgent ? 1 : cap);
+    if (got < 1)
+        f->near_is_urgent = false;
+    return got;
+}
+
 static ssize_t near_read(struct flow *f, uint8_t *ret, size_t cap)
 {
     ssize_t got = 0;
 
     if (!f->near_keeps_byte)
-        return io_read(f->near.fd, ret, cap);
+        return read_all(f, ret, cap);
     f->near_has_more = false;
     f->out_ends_urgent = false;
     /* A look stops at an urgent byte and does not say so. */

@@ -18,7 +18,8 @@
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
 
-#define SEND_BUFFER_DIRECT 212992 /* of both ends of a direct connection: Linux's default */
+#define SEND_BUFFER_DIRECT        212992 /* of both ends of a direct connection: Linux's default */
+#define RELAYED_SEND_BUFFER_SMALL 65536  /* an end with less keeps no byte for a reset */
 
 /** The client's own name: what it bound, else the address it calls and a port of our choice. */
 static int name_client(struct session *s, struct vsock *v, const struct endpoint *dst)
@@ -74,6 +75,27 @@ static int make_relayed_end(int *ret_agent_end, int *ret_our_end)
     return 0;
 }
 
+bool loopback_limit(struct vsock *v, int32_t bytes)
+{
+    if (v->flow == NULL)
+        return true;
+    if (!v->is_limited && bytes > RELAYED_SEND_BUFFER_SMALL)
+        return false;
+    flow_limit(v->flow, bytes);
+    v->is_limited = true;
+    return true;
+}
+
+/** A small send buffer that was asked for before there is a connection; 0: none. */
+static int32_t small_buffer(const struct vsock *v)
+{
+    int32_t bytes;
+
+    return vsock_option_get(v, SOL_SOCKET, SO_SNDBUF, &bytes) && bytes <= RELAYED_SEND_BUFFER_SMALL
+               ? bytes
+               : 0;
+}
+
 /** Let flows carry between the client's end and one that the child gets. */
 static int relay(struct session *s, struct vsock *v, struct vsock *child)
 {
@@ -86,6 +108,7 @@ static int relay(struct session *s, struct vsock *v, struct vsock *child)
         err = make_relayed_end(&child_end, &our_end);
     if (err < 0)
         return err;
+    v->is_limited = false;
     loop_unwatch(s->loop, &v->watch);
     client_end = take_fd(&child->our_end);
     err = flow_pair(s->relay_stack, &relay_events, v, child, &v->flow, &child->flow);
@@ -97,6 +120,10 @@ static int relay(struct session *s, struct vsock *v, struct vsock *child)
     if (err < 0)
         return err; /* sock_end() of the child lets go of both */
     flow_reset_on_close(v->flow, v->is_resetting);
+    if (small_buffer(child) > 0) {
+        inject_limit_send(child_end, small_buffer(child));
+        (void)loopback_limit(child, small_buffer(child));
+    }
     child->our_end = take_fd(&child_end);
     return 0;
 }
@@ -288,6 +315,8 @@ static int64_t connect_joined(struct session *s, struct vsock *v, struct vsock *
     }
     if (s->relay_stack == NULL)
         limit_direct(v, listener, agent_end);
+    else if (small_buffer(v) > 0)
+        inject_limit_send(agent_end, small_buffer(v));
     if (is_nonblock)
         inject_edge(agent_end, v->our_end);
     err = inject_canary(agent_end); /* relayed for good; direct until it is accepted */
@@ -295,6 +324,8 @@ static int64_t connect_joined(struct session *s, struct vsock *v, struct vsock *
         err = establish(s, v, listener, dst);
     if (err < 0)
         return err;
+    if (s->relay_stack != NULL && small_buffer(v) > 0)
+        (void)loopback_limit(v, small_buffer(v));
     v->connect_returns_0 = is_nonblock;
     return is_nonblock ? -EINPROGRESS : 0;
 }

@@ -15,6 +15,7 @@
 #include "sandbox/dispatch.h"
 #include "sandbox/interfaces.h"
 #include "sandbox/linger.h"
+#include "sandbox/loopback.h"
 #include "sandbox/options.h"
 
 #define BUFFER_MAX 425984 /* 2 * wmem_max, as Linux reads it back */
@@ -94,8 +95,8 @@ static int64_t set_buffer(struct session *s, struct trap *t, int name)
     if (name == SO_SNDBUF && value < 4608)
         value = 4608; /* SOCK_MIN_SNDBUF */
     err = vsock_option_set(t->sock, SOL_SOCKET, name, value);
-    if (err < 0 || name != SO_SNDBUF || !t->sock->is_loopback || s->relay_stack != NULL)
-        return err; /* a relayed end needs its room for the canary */
+    if (err < 0 || name != SO_SNDBUF || !t->sock->is_loopback || !loopback_limit(t->sock, value))
+        return err;
     if (t->fd < 0)
         return CALL_CONTINUE; /* the same, done by the kernel */
     inject_limit_send(t->fd, value);

@@ -111,6 +111,7 @@ struct vsock {
     bool is_ending;      /* sock_end() is at work */
     bool is_loopback;    /* connected to another socket of this sandbox */
     bool is_resetting;   /* SO_LINGER {1, 0}: close is a reset */
+    bool is_limited;     /* relayed, and its send buffer is a small one */
     bool is_torn;        /* the other end of a direct connection closes with a reset */
     uint16_t protocol;   /* as asked for, for SO_PROTOCOL */
     uint32_t generation; /* grows with each use of the slot */

@@ -403,6 +403,47 @@ START_TEST(an_urgent_byte_is_passed_on)
 }
 END_TEST
 
+/** A small send buffer is one: of what nobody reads little is taken, and then nothing is missing.
+ */
+START_TEST(a_small_send_buffer_holds_little)
+{
+    enum { SMALL = 8192 };
+    static const int half = SMALL / 2;
+    static uint8_t data[100000];
+    struct world w;
+    size_t sent = 0, got = 0;
+    ssize_t n = 0;
+
+    setup(&w);
+    ck_assert_int_eq(write(w.agent[0], "ab", 2), 2);
+    turns(&w, 2);
+    ck_assert_int_eq(setsockopt(w.agent[0], SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)), 0);
+    flow_limit(w.flow[0], SMALL);
+    for (unsigned i = 0; i < 50; i++) {
+        n = write(w.agent[0], data, sizeof(data));
+        sent += n > 0 ? (size_t)n : 0;
+        turns(&w, 2);
+    }
+    ck_assert_int_eq(n, -1);
+    ck_assert_uint_lt(sent, 8 * SMALL);
+    for (unsigned i = 0; i < 200 && got < sent + 2; i++) {
+        n = read(w.agent[1], data, sizeof(data));
+        got += n > 0 ? (size_t)n : 0;
+        turns(&w, 2);
+    }
+    ck_assert_uint_eq(got, sent + 2);
+    ck_assert_int_ge(write(w.agent[0], "c", 1), 1);
+    (void)close(w.agent[1]);
+    w.agent[1] = -1;
+    turns(&w, 4);
+    (void)!send(w.agent[0], "d", 1, MSG_NOSIGNAL);
+    turns(&w, 4);
+    ck_assert_int_eq(send(w.agent[0], "e", 1, MSG_NOSIGNAL), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    teardown(&w);
+}
+END_TEST
+
 /** Who reads a message wakes nobody: only who was full wants to know of room. */
 START_TEST(reading_wakes_nobody)
 {
@@ -424,6 +465,7 @@ START_TEST(reading_wakes_nobody)
 END_TEST
 
 static const struct suite_test tests[] = {
+    SUITE_TEST(a_small_send_buffer_holds_little),
     SUITE_TEST(an_urgent_byte_is_passed_on),
     SUITE_ROWS(many_small_messages_then_an_end, 2),
     SUITE_TEST(reading_wakes_nobody),

@@ -33,4 +33,14 @@ static inline size_t utf8_len(const uint8_t *p, size_t left)
     return len;
 }
 
+/** utf8_rune() - The character of a valid sequence of @len bytes. */
+static inline uint32_t utf8_rune(const uint8_t *p, size_t len)
+{
+    uint32_t rune = len == 1 ? p[0] : p[0] & (0x7fu >> len);
+
+    for (size_t i = 1; i < len; i++)
+        rune = rune << 6 | (p[i] & 0x3fu);
+    return rune;
+}
+
 #endif

@@ -24,6 +24,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "sandbox/file_paths.h"
 #include "sandbox/masks.h"
 
 #define READ (LANDLOCK_FS_EXECUTE | LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR)
@@ -33,8 +34,7 @@
     (LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_READ_DIR |                       \
      LANDLOCK_FS_TRUNCATE | LANDLOCK_FS_IOCTL_DEV)
 
-#define PATH_CAP  1536u /* a longer one stays closed */
-#define DEPTH_MAX 24u   /* of directories that are opened entry by entry */
+#define DEPTH_MAX 24u /* of directories that are opened entry by entry */
 
 /** What is open to everybody's programs. What does not exist is left out. */
 static const struct {
@@ -62,27 +62,11 @@ static const char *const closed_files[] = {
 struct builder {
     const struct sandbox_files *f;
     struct files_plan *plan;  /* owned */
-    char *home;               /* real; owned */
-    char *workspace;          /* real; owned */
+    struct file_base base;    /* owned */
     char *closed[CLOSED_MAX]; /* real; owned. The first is the home directory */
     unsigned closed_count;
     struct why *why;
 };
-
-/** Is @path @dir, or below it? Both are real. */
-static bool is_within(const char *path, const char *dir)
-{
-    size_t len = strlen(dir);
-
-    if (len > 1 && strncmp(path, dir, len) != 0)
-        return false;
-    return len == 1 || path[len] == '\0' || path[len] == '/';
-}
-
-static bool is_below(const char *path, const char *dir)
-{
-    return is_within(path, dir) && strcmp(path, dir) != 0;
-}
 
 /* Rules */
 
@@ -120,7 +104,7 @@ static bool is_closed(const struct builder *b, const char *path)
 static bool holds_closed(const struct builder *b, const char *path)
 {
     for (unsigned i = 0; i < b->closed_count; i++)
-        if (is_below(b->closed[i], path))
+        if (path_is_below(b->closed[i], path))
             return true;
     return false;
 }
@@ -131,7 +115,7 @@ static int grant(struct builder *b, const char *path, uint64_t fs, unsigned dept
 static int grant_entry(struct builder *b, const char *dir, const char *name, uint64_t fs,
                        unsigned depth)
 {
-    char path[PATH_CAP];
+    char path[FILE_PATH_CAP];
     struct stat st;
     int len = snprintf(path, sizeof(path), "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
 
@@ -161,77 +145,9 @@ static int grant(struct builder *b, const char *path, uint64_t fs, unsigned dept
     return err;
 }
 
-/* Paths */
-
-/** What a path means: `~` and the working directory put in; not yet where it really lies. */
-static int expand(const struct builder *b, const char *text, char *ret, size_t cap)
-{
-    int len = text[0] == '~'   ? snprintf(ret, cap, "%s%s", b->home, text + 1)
-              : text[0] == '/' ? snprintf(ret, cap, "%s", text)
-                               : snprintf(ret, cap, "%s/%s", b->workspace, text);
-
-    return len > 0 && (size_t)len < cap ? 0 : -ENAMETOOLONG;
-}
-
-/** The same without `.`, `..` and empty components, by the text alone. */
-static int expand_lexically(const struct builder *b, const char *text, char *ret, size_t cap)
-{
-    char raw[PATH_CAP];
-    size_t len = 0;
-
-    if (expand(b, text, raw, sizeof(raw)) < 0 || strlen(raw) >= cap)
-        return -ENAMETOOLONG;
-    for (const char *part = raw; *part != '\0'; part += strcspn(part, "/")) {
-        size_t part_len;
-
-        part += strspn(part, "/");
-        part_len = strcspn(part, "/");
-        if (part_len == 0 || (part_len == 1 && part[0] == '.'))
-            continue;
-        if (part_len == 2 && part[0] == '.' && part[1] == '.') {
-            while (len > 0 && ret[--len] != '/')
-                continue;
-            continue;
-        }
-        ret[len++] = '/';
-        memcpy(ret + len, part, part_len);
-        len += part_len;
-    }
-    if (len == 0)
-        ret[len++] = '/';
-    ret[len] = '\0';
-    return 0;
-}
-
-/** Where a path really lies; owned; NULL: nowhere. */
-static char *real_path(const struct builder *b, const char *text)
-{
-    char path[PATH_CAP];
-
-    return expand(b, text, path, sizeof(path)) == 0 ? realpath(path, NULL) : NULL;
-}
-
-/** Where a file lies or will lie: its directory is followed, itself only if it is there. */
-static char *future_path(const struct builder *b, const char *text)
-{
-    char path[PATH_CAP];
-    char *real = real_path(b, text);
-    auto_free char *dir = NULL;
-    char *slash;
-    int len;
-
-    if (real != NULL || expand(b, text, path, sizeof(path)) < 0)
-        return real;
-    slash = strrchr(path, '/');
-    *slash = '\0';
-    dir = realpath(slash == path ? "/" : path, NULL);
-    len = dir != NULL ? asprintf(&real, "%s/%s", dir, slash + 1) : -1;
-    return len >= 0 ? real : NULL;
-}
-
 static void close_path(struct builder *b, const char *path)
 {
-    char *real = real_path(b, path);
+    char *real = path_real(&b->base, path);
 
     /* What lies open to nobody is not worth going round. */
     if (real != NULL && access(real, R_OK) == 0)
@@ -245,14 +161,14 @@ static int find_places(struct builder *b)
     const char *settings = getenv("LATTICE_CONFIG_DIR");
     const char *home = getenv("HOME");
 
-    b->home = home != NULL && home[0] == '/' ? realpath(home, NULL) : NULL;
-    if (b->home == NULL)
+    b->base.home = home != NULL && home[0] == '/' ? realpath(home, NULL) : NULL;
+    if (b->base.home == NULL)
         return why_set(b->why, -ENOENT,
                        "--files=workspace has to know your home directory: set HOME");
-    b->workspace = getcwd(NULL, 0);
-    if (b->workspace == NULL || b->workspace[0] != '/')
+    b->base.workspace = getcwd(NULL, 0);
+    if (b->base.workspace == NULL || b->base.workspace[0] != '/')
         return why_set(b->why, -ENOENT, "--files=workspace: there is no working directory");
-    b->closed[b->closed_count++] = strdup(b->home);
+    b->closed[b->closed_count++] = strdup(b->base.home);
     for (unsigned i = 0; i < ARRAY_COUNT(closed_files); i++)
         close_path(b, closed_files[i]);
     if (settings != NULL && settings[0] != '\0')
@@ -262,13 +178,14 @@ static int find_places(struct builder *b)
 
 static int check_workspace(struct builder *b)
 {
-    if (is_within(b->home, b->workspace))
+    if (path_is_within(b->base.home, b->base.workspace))
         return why_set(b->why, -EINVAL,
                        "--files=workspace opens the working directory, and %s %s your home "
                        "directory; start in the directory of a project",
-                       b->workspace, strcmp(b->home, b->workspace) == 0 ? "is" : "holds");
+                       b->base.workspace,
+                       strcmp(b->base.home, b->base.workspace) == 0 ? "is" : "holds");
     for (unsigned i = 1; i < b->closed_count; i++)
-        if (is_within(b->workspace, b->closed[i]))
+        if (path_is_within(b->base.workspace, b->closed[i]))
             return why_set(b->why, -EINVAL,
                            "--files=workspace opens the working directory, and %s holds "
                            "credentials; start in the directory of a project",
@@ -281,9 +198,10 @@ static int check_workspace(struct builder *b)
 /** Directories for temporary files hold no home directory: it would be open with them. */
 static int grant_temporary(struct builder *b, const char *path)
 {
-    auto_free char *real = real_path(b, path);
+    auto_free char *real = path_real(&b->base, path);
 
-    if (real == NULL || is_within(b->home, real) || files_plan_allows(b->plan, real, WRITE))
+    if (real == NULL || path_is_within(b->base.home, real) ||
+        files_plan_allows(b->plan, real, WRITE))
         return 0;
     return grant(b, real, WRITE, 0);
 }
@@ -295,7 +213,7 @@ static int grant_system(struct builder *b)
 
     for (unsigned i = 0; i < ARRAY_COUNT(system_files) && err == 0; i++) {
         const char *path = system_files[i].path;
-        auto_free char *real = real_path(b, path);
+        auto_free char *real = path_real(&b->base, path);
 
         if (real == NULL)
             continue;
@@ -315,9 +233,9 @@ static int grant_named(struct builder *b, const struct nameset *paths, uint64_t 
 
     for (unsigned i = 0; i < paths->count && err == 0; i++) {
         const char *text = paths->items[i];
-        auto_free char *real = real_path(b, text);
-        char path[PATH_CAP];
-        bool is_ours = expand_lexically(b, text, path, sizeof(path)) == 0 &&
+        auto_free char *real = path_real(&b->base, text);
+        char path[FILE_PATH_CAP];
+        bool is_ours = path_expand_lexically(&b->base, text, path, sizeof(path)) == 0 &&
                        files_plan_allows(b->plan, path, WRITE);
 
         if (real == NULL && !is_ours)
@@ -354,7 +272,7 @@ static bool make_cache(const struct builder *b, char *ret, size_t cap)
     size_t at = 0;
     struct stat st;
     int len = xdg != NULL && xdg[0] == '/' ? snprintf(ret, cap, "%s", xdg)
-                                           : snprintf(ret, cap, "%s/.cache", b->home);
+                                           : snprintf(ret, cap, "%s/.cache", b->base.home);
 
     for (unsigned i = 0; i < ARRAY_COUNT(below); i++) {
         at += len >= 0 ? (size_t)len : cap;
@@ -374,8 +292,8 @@ static bool make_cache(const struct builder *b, char *ret, size_t cap)
 static int grant_cache(struct builder *b)
 {
     const char *tmp = getenv("TMPDIR");
-    char dir[PATH_CAP];
-    char path[PATH_CAP];
+    char dir[FILE_PATH_CAP];
+    char path[FILE_PATH_CAP];
     auto_free char *real = NULL;
     int err = 0;
 
@@ -384,10 +302,10 @@ static int grant_cache(struct builder *b)
         return 0;
     }
     err = grant(b, real, WRITE, 0);
-    (void)snprintf(path, sizeof(path), "%s/.cache", b->home);
+    (void)snprintf(path, sizeof(path), "%s/.cache", b->base.home);
     if (err == 0 && !files_plan_allows(b->plan, path, WRITE))
         err = give_env(b, "XDG_CACHE_HOME", real, "");
-    (void)snprintf(path, sizeof(path), "%s/.npm", b->home);
+    (void)snprintf(path, sizeof(path), "%s/.npm", b->base.home);
     if (err == 0 && !files_plan_allows(b->plan, path, WRITE))
         err = give_env(b, "npm_config_cache", real, "/npm");
     if (err == 0 && (tmp == NULL || tmp[0] != '/'))
@@ -427,7 +345,7 @@ static int check_own(struct builder *b)
 {
     for (unsigned i = 0; i < b->f->own_count; i++) {
         const struct sandbox_own_file *own = &b->f->own[i];
-        auto_free char *real = future_path(b, own->path);
+        auto_free char *real = path_future(&b->base, own->path);
 
         if (real == NULL)
             continue; /* whoever opens it will say so */
@@ -450,12 +368,12 @@ static int check_own(struct builder *b)
 static bool is_named(const struct builder *b, const char *path, bool or_above)
 {
     const struct nameset *write = &b->f->policy->write;
-    char named[PATH_CAP];
+    char named[FILE_PATH_CAP];
 
     for (unsigned i = 0; i < write->count; i++)
-        if (expand_lexically(b, write->items[i], named, sizeof(named)) == 0 &&
-            is_below(named, b->workspace) &&
-            (or_above ? is_within(path, named) : strcmp(path, named) == 0))
+        if (path_expand_lexically(&b->base, write->items[i], named, sizeof(named)) == 0 &&
+            path_is_below(named, b->base.workspace) &&
+            (or_above ? path_is_within(path, named) : strcmp(path, named) == 0))
             return true;
     return false;
 }
@@ -464,8 +382,8 @@ static bool is_named(const struct builder *b, const char *path, bool or_above)
 static bool path_in(const struct builder *b, const struct repository *r, const char *name,
                     char *ret, size_t cap)
 {
-    int len = snprintf(ret, cap, "%s%s%s%s%s", b->workspace, r->path[0] != '\0' ? "/" : "", r->path,
-                       name[0] != '\0' ? "/" : "", name);
+    int len = snprintf(ret, cap, "%s%s%s%s%s", b->base.workspace, r->path[0] != '\0' ? "/" : "",
+                       r->path, name[0] != '\0' ? "/" : "", name);
 
     return len > 0 && (size_t)len < cap;
 }
@@ -474,7 +392,7 @@ static bool path_in(const struct builder *b, const struct repository *r, const c
  * writing. */
 static void choose_names(const struct builder *b, struct repository *r)
 {
-    char path[2 * PATH_CAP];
+    char path[2 * FILE_PATH_CAP];
     struct stat st;
     const char *name;
 
@@ -494,8 +412,8 @@ static void choose_names(const struct builder *b, struct repository *r)
 static int choose_masks(struct builder *b)
 {
     struct repositories *found = &b->plan->repositories;
-    char path[2 * PATH_CAP];
-    int err = repositories_find(b->workspace, found);
+    char path[2 * FILE_PATH_CAP];
+    int err = repositories_find(b->base.workspace, found);
 
     if (err < 0)
         return why_set(b->why, err, "cannot look for repositories in the workspace: %s",
@@ -519,15 +437,15 @@ static int find_pin(struct builder *b)
     struct files_plan *p = b->plan;
     size_t end;
 
-    p->workspace = strdup(b->workspace);
+    p->workspace = strdup(b->base.workspace);
     if (p->workspace == NULL)
         return why_set(b->why, -ENOMEM, "out of memory");
     p->pinned_from = strlen(p->workspace);
     for (end = p->pinned_from; end > 0; end--) {
-        if (b->workspace[end - 1] != '/')
+        if (b->base.workspace[end - 1] != '/')
             continue;
-        b->workspace[end - 1] = '\0';
-        if (files_plan_allows(p, end > 1 ? b->workspace : "/", LANDLOCK_FS_MAKE_DIR))
+        b->base.workspace[end - 1] = '\0';
+        if (files_plan_allows(p, end > 1 ? b->base.workspace : "/", LANDLOCK_FS_MAKE_DIR))
             p->pinned_from = end;
     }
     return 0;
@@ -541,7 +459,7 @@ static int build(struct builder *b)
     if (err == 0)
         err = check_workspace(b);
     if (err == 0)
-        err = grant(b, b->workspace, WRITE | READ, 0);
+        err = grant(b, b->base.workspace, WRITE | READ, 0);
     if (err == 0)
         err = grant_system(b);
     if (err == 0)
@@ -582,8 +500,8 @@ int files_plan_new(const struct sandbox_files *f, struct files_plan **ret, struc
         *ret = b.plan;
     for (unsigned i = 0; i < b.closed_count; i++)
         free(b.closed[i]);
-    free(b.home);
-    free(b.workspace);
+    free(b.base.home);
+    free(b.base.workspace);
     return err;
 }
 
@@ -606,7 +524,7 @@ bool files_plan_allows(const struct files_plan *plan, const char *path, uint64_t
     uint64_t allowed = 0;
 
     for (unsigned i = 0; i < plan->count; i++)
-        if (is_within(path, plan->rules[i].path))
+        if (path_is_within(path, plan->rules[i].path))
             allowed |= plan->rules[i].fs;
     return (allowed & fs) == fs;
 }

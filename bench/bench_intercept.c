@@ -181,31 +181,43 @@ static void calls(const char *suffix, unsigned n)
 
 /* ---- tcp ---- */
 
+static struct sockaddr_in listener_at; /* of the listener, which is the subject */
+
+static void prepare_listener(void)
+{
+    subject = open_socket(SOCK_STREAM, &listener_at);
+    if (listen(subject, 16) < 0)
+        die("listen");
+}
+
+static void one_cycle(void)
+{
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int server;
+
+    if (client < 0 || connect(client, (struct sockaddr *)&listener_at, sizeof(listener_at)) < 0)
+        die("connect");
+    server = accept4(subject, NULL, NULL, SOCK_CLOEXEC);
+    if (server < 0)
+        die("accept");
+    (void)close(client);
+    (void)close(server);
+}
+
 static void tcp(const char *suffix, unsigned n)
 {
-    struct sockaddr_in at;
     struct samples s;
-    int listener = open_socket(SOCK_STREAM, &at);
 
-    if (listen(listener, 16) < 0)
-        die("listen");
+    prepare_listener();
     samples_init(&s, n);
     for (unsigned i = 0; i < n; i++) {
         double start = now_us();
-        int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int server;
 
-        if (client < 0 || connect(client, (struct sockaddr *)&at, sizeof(at)) < 0)
-            die("connect");
-        server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (server < 0)
-            die("accept");
-        (void)close(client);
-        (void)close(server);
+        one_cycle();
         samples_add(&s, now_us() - start);
     }
     report(&s, "loopback_cycle", suffix, "us", /*is_rate=*/false);
-    (void)close(listener);
+    (void)close(subject);
 }
 
 /* ---- udp ---- */
@@ -299,7 +311,7 @@ static const struct {
     {"getsockname", prepare_tcp, one_getsockname},  {"getsockopt", prepare_tcp, one_getsockopt},
     {"setsockopt", prepare_tcp, one_setsockopt},    {"socket_close", prepare_tcp, one_socket},
     {"udp_exchange", prepare_udp, one_exchange},    {"getppid", prepare_tcp, one_getppid},
-    {"send_recv_unix", prepare_pair, one_transfer},
+    {"send_recv_unix", prepare_pair, one_transfer}, {"loopback_cycle", prepare_listener, one_cycle},
 };
 
 static int repeat(const char *what, unsigned n)

@@ -87,9 +87,14 @@ static int bind_abstract(struct rendezvous *r)
 int rendezvous_init(struct rendezvous *r)
 {
     static const char *const folders[] = {"/run/user", "/tmp", "/dev/shm", "/var/tmp"};
+    socklen_t len = sizeof(r->send_buffer);
     int err = -ENOENT;
 
-    *r = (struct rendezvous){.listener = -1, .path_fd = -1, .addr = {.sun_family = AF_UNIX}};
+    *r = (struct rendezvous){.listener = -1,
+                             .spare_fd = -1,
+                             .pid = getpid(),
+                             .path_fd = -1,
+                             .addr = {.sun_family = AF_UNIX}};
     r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (r->listener < 0)
         return -errno;
@@ -104,6 +109,7 @@ int rendezvous_init(struct rendezvous *r)
     }
     if (err == 0 && listen(r->listener, BACKLOG) < 0)
         err = -errno;
+    (void)getsockopt(r->listener, SOL_SOCKET, SO_SNDBUF, &r->send_buffer, &len); /* else 0 */
     if (err < 0)
         rendezvous_done(r);
     return err;
@@ -112,16 +118,17 @@ int rendezvous_init(struct rendezvous *r)
 void rendezvous_done(struct rendezvous *r)
 {
     own_close(&r->listener);
+    own_close(&r->spare_fd);
     own_close(&r->path_fd);
 }
 
 /** Is the accepted peer a socket that we connected ourselves? */
-static bool is_own_peer(int fd)
+static bool is_own_peer(const struct rendezvous *r, int fd)
 {
     struct ucred peer;
     socklen_t len = sizeof(peer);
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid();
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == r->pid;
 }
 
 /** A connection that was not accepted in its turn must not be taken for the next one's. */
@@ -137,21 +144,28 @@ static int forget_stale(struct rendezvous *r)
     return 0;
 }
 
-/** Is there a descriptor for the end that will be accepted? Asked before there is no way back. */
-static int ask_for_room(const struct rendezvous *r)
+/** Keep a number for the end that will be accepted: asked before there is no way back. */
+static int reserve(struct rendezvous *r)
 {
-    int spare = fcntl(r->listener, F_DUPFD_CLOEXEC, 0);
+    if (r->spare_fd < 0)
+        r->spare_fd = fcntl(r->listener, F_DUPFD_CLOEXEC, 0);
+    return r->spare_fd < 0 ? -errno : 0;
+}
 
-    if (spare < 0)
-        return -errno;
-    (void)close(spare);
-    return 0;
+static int accept_end(struct rendezvous *r)
+{
+    int end = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (end < 0 && errno == EMFILE) {
+        own_close(&r->spare_fd);
+        end = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    return end < 0 ? -errno : end;
 }
 
 int rendezvous_join(struct rendezvous *r, int agent_end)
 {
-    int buffer = SEND_BUFFER;
-    int err = ask_for_room(r);
+    int err = reserve(r);
 
     if (err == 0 && r->has_stale)
         err = forget_stale(r);
@@ -159,18 +173,15 @@ int rendezvous_join(struct rendezvous *r, int agent_end)
         return err;
     if (connect(agent_end, (const struct sockaddr *)&r->addr, r->addr_len) < 0)
         return -errno;
-    (void)setsockopt(agent_end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)); /* else smaller */
     for (unsigned i = 0; i <= FOREIGN_PEERS_MAX; i++) {
-        auto_fd end = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        auto_fd end = accept_end(r);
 
         if (end < 0) {
             r->has_stale = true;
-            return -errno;
+            return end;
         }
-        if (!is_own_peer(end))
-            continue;
-        (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-        return take_fd(&end);
+        if (is_own_peer(r, end))
+            return take_fd(&end);
     }
     r->has_stale = true;
     return -EBUSY;
@@ -206,7 +217,6 @@ int inject_copy_options(int from, int to)
 int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end)
 {
     int pair[2];
-    int buffer = SEND_BUFFER;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
@@ -217,8 +227,8 @@ int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end)
         (void)close(pair[1]);
         return err;
     }
-    (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)); /* else smaller */
-    (void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    inject_widen(pair[0]);
+    inject_widen(pair[1]);
     *ret_agent_end = pair[0];
     *ret_our_end = pair[1];
     return 0;
@@ -232,6 +242,13 @@ int inject_inode(int fd, uint64_t *ret)
         return -errno;
     *ret = st.st_ino;
     return 0;
+}
+
+void inject_widen(int end)
+{
+    int buffer = SEND_BUFFER;
+
+    (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)); /* else smaller */
 }
 
 void inject_limit_send(int end, int32_t bytes)

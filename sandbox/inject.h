@@ -14,12 +14,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "base/must.h"
 
 struct rendezvous {
     int listener;            /* owned */
+    int spare_fd;            /* owned; given up when there is no number for an accepted end; -1 */
+    pid_t pid;               /* ours */
+    int32_t send_buffer;     /* what a joined end keeps unsent at most, as SO_SNDBUF reads it */
     bool has_stale;          /* a connection was left behind in its queue */
     int path_fd;             /* O_PATH of the unlinked socket file, or -1: abstract name */
     struct sockaddr_un addr; /* what connect(2) is given */
@@ -32,8 +36,9 @@ struct rendezvous {
 int rendezvous_init(struct rendezvous *r) MUST_USE;
 void rendezvous_done(struct rendezvous *r);
 /** rendezvous_join() - Connect @agent_end, an unconnected AF_UNIX stream of the agent duplicated
- * into us, and return our non-blocking end. Errors: -EMFILE, before anything was done;
- * -EISCONN it was connected already; others of -errno. */
+ * into us, and return our non-blocking end. Of what both keep unsent
+ * see r->send_buffer, inject_widen() and inject_limit_send(). Errors: -EMFILE, before anything was
+ * done; -EISCONN it was connected already; others of -errno. */
 int rendezvous_join(struct rendezvous *r, int agent_end) MUST_USE;
 
 /** inject_stream() - An unconnected stream for the agent. Returns the descriptor or -errno. */
@@ -47,6 +52,8 @@ int inject_packets(bool is_nonblock, int *ret_agent_end, int *ret_our_end) MUST_
 /** inject_inode() - The inode number of a socket of ours. */
 int inject_inode(int fd, uint64_t *ret) MUST_USE;
 
+/** inject_widen() - Let the end keep more unsent than the system's default. */
+void inject_widen(int end);
 /** inject_limit_send() - Let the end keep @bytes unsent at most, as SO_SNDBUF reads them back; for
  * ends that agents hold on both sides, where no byte stays queued as a canary. */
 void inject_limit_send(int end, int32_t bytes);

@@ -292,15 +292,14 @@ void loopback_refuse(struct session *s, struct vsock *listener)
 
 /* The call */
 
-static void limit_direct(const struct vsock *v, const struct vsock *listener, int agent_end)
+/** SO_SNDBUF of one end of a direct connection, as its socket has it. */
+static void limit_end(const struct session *s, const struct vsock *v, int end)
 {
     int32_t send_buffer = SEND_BUFFER_DIRECT;
 
     (void)vsock_option_get(v, SOL_SOCKET, SO_SNDBUF, &send_buffer);
-    inject_limit_send(agent_end, send_buffer);
-    send_buffer = SEND_BUFFER_DIRECT;
-    (void)vsock_option_get(listener, SOL_SOCKET, SO_SNDBUF, &send_buffer);
-    inject_limit_send(v->our_end, send_buffer);
+    if (send_buffer != s->rendezvous.send_buffer)
+        inject_limit_send(end, send_buffer);
 }
 
 /** The client's end is joined: connect it, or let it wait. */
@@ -313,10 +312,12 @@ static int64_t connect_joined(struct session *s, struct vsock *v, struct vsock *
         err = wait_for_room(s, v, listener, dst, agent_end);
         return err < 0 ? err : -EINPROGRESS;
     }
-    if (s->relay_stack == NULL)
-        limit_direct(v, listener, agent_end);
-    else if (small_buffer(v) > 0)
+    if (s->relay_stack == NULL) {
+        limit_end(s, v, agent_end);
+        limit_end(s, listener, v->our_end);
+    } else if (small_buffer(v) > 0) {
         inject_limit_send(agent_end, small_buffer(v));
+    }
     if (is_nonblock)
         inject_edge(agent_end, v->our_end);
     err = inject_canary(agent_end); /* relayed for good; direct until it is accepted */
@@ -347,7 +348,7 @@ int64_t loopback_connect(struct session *s, struct trap *t, struct vsock *listen
     err = name_client(s, v, dst);
     if (err < 0)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
-    result = tcp_join(s, t);
+    result = s->relay_stack != NULL ? tcp_join_wide(s, t) : tcp_join(s, t);
     if (result == 0) {
         result = connect_joined(s, v, listener, dst, t->fd, is_nonblock);
         v->is_spoilt = result < 0 && result != -EINPROGRESS;
@@ -403,7 +404,7 @@ int64_t loopback_self(struct session *s, struct trap *t, const struct endpoint *
     err = name_client(s, v, dst);
     if (err < 0)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
-    err = tcp_join(s, t);
+    err = tcp_join_wide(s, t);
     if (err == 0 && is_nonblock)
         inject_edge(t->fd, v->our_end);
     if (err == 0)

@@ -650,7 +650,7 @@ int sandbox_run(const struct sandbox_config *config, struct why *why)
     r->session.config = config;
     r->session.rng = rng_system();
     r->session.sweep_at = 256;
-    r->session.rendezvous = (struct rendezvous){.listener = -1, .path_fd = -1};
+    r->session.rendezvous = (struct rendezvous){.listener = -1, .spare_fd = -1, .path_fd = -1};
     r->session.diag = (struct unix_diag){.fd = -1, .proc_unix_fd = -1};
     r->session.agent_diag_fd = -1;
     r->signal_fd = -1;

@@ -23,6 +23,15 @@
 
 #define RETRY_MS 10 /* until a call is tried again that nothing wakes */
 
+uint32_t session_random(struct session *s)
+{
+    if (s->random_left == 0) {
+        s->rng.fill(s->rng.self, s->random, sizeof(s->random));
+        s->random_left = ARRAY_COUNT(s->random);
+    }
+    return s->random[--s->random_left];
+}
+
 /* Agent memory */
 
 bool session_guards(const struct session *s, pid_t pid)
@@ -346,11 +355,11 @@ int sock_claim(struct session *s, struct vsock *v, const struct endpoint *at)
     struct vsock *owner;
 
     if (wanted.port == 0) {
-        int err = vsock_pick_port(s->sockets, v, &wanted.ip, rng_u32(s->rng), &wanted.port);
+        int err = vsock_pick_port(s->sockets, v, &wanted.ip, session_random(s), &wanted.port);
 
         if (err == -EADDRINUSE) {
             sweep(s);
-            err = vsock_pick_port(s->sockets, v, &wanted.ip, rng_u32(s->rng), &wanted.port);
+            err = vsock_pick_port(s->sockets, v, &wanted.ip, session_random(s), &wanted.port);
         }
         if (err < 0)
             return err;

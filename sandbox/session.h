@@ -74,6 +74,8 @@ struct session {
     struct unix_kept unix_kept[UNIX_KEPT_MAX];
     unsigned unix_kept_next; /* makes room when all are in use */
     struct rng rng;
+    uint32_t random[64]; /* drawn in advance: session_random() */
+    unsigned random_left;
     struct vsock_table *sockets;
     struct flow_info *flow_infos;
     struct held_table *held;
@@ -148,6 +150,9 @@ int sockaddr_write(struct session *s, const struct trap *t, const void *data, un
 int option_write(struct session *s, const struct trap *t, const void *value, unsigned len) MUST_USE;
 
 /* Sockets (session.c) */
+
+/** session_random() - A random number; many are drawn from the kernel at once. */
+uint32_t session_random(struct session *s);
 
 /** sock_give() - Finish a socket's birth: install @agent_end (taken) in the caller and answer
  * with its number. On failure the socket is ended. */

@@ -158,6 +158,17 @@ int tcp_join(struct session *s, struct trap *t)
     return 0;
 }
 
+int tcp_join_wide(struct session *s, struct trap *t)
+{
+    int err = tcp_join(s, t);
+
+    if (err < 0)
+        return err;
+    inject_widen(t->fd);
+    inject_widen(t->sock->our_end);
+    return 0;
+}
+
 bool tcp_is_pending(const struct vsock *v)
 {
     return v->kind == VSOCK_TCP && v->state == VSOCK_CONNECTING && v->our_end < 0;
@@ -168,7 +179,7 @@ static int settle(struct session *s, struct trap *t)
 {
     struct vsock *v = t->sock;
     bool is_kept = v->kept_fd >= 0;
-    int err = tcp_join(s, t);
+    int err = tcp_join_wide(s, t);
 
     if (err == 0)
         err = inject_canary(t->fd);
@@ -273,7 +284,7 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
             return CALL_HELD;
         err = (int)held;
     } else {
-        err = tcp_join(s, t);
+        err = tcp_join_wide(s, t);
         if (err == 0) {
             v->filled = inject_fill(t->fd);
             err = tcp_watch_connecting(s, v);
@@ -296,7 +307,7 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
     struct vsock *listener;
 
     do
-        listener = vsock_listener(s->sockets, dst, rng_u32(s->rng));
+        listener = vsock_listener(s->sockets, dst, session_random(s));
     while (listener != NULL && !sock_is_open(s, listener));
     if (listener != NULL)
         return loopback_connect(s, t, listener, dst);

@@ -76,6 +76,7 @@ static int64_t make_listener(struct session *s, struct trap *t)
     if (v->our_end < 0)
         return v->our_end;
     inject_mute(t->fd);
+    inject_widen(v->our_end);
     err = sock_watch(s, v, 0, on_listener); /* EPOLLHUP is always watched */
     if (err < 0) {
         sock_close_end(s, v);

@@ -21,6 +21,8 @@ void tcp_cut(struct session *s, struct vsock *v);
 void tcp_fail(struct session *s, struct vsock *v, int err);
 /** tcp_join() - Connect the agent's end to one of ours: t->sock->our_end. Errors: -errno. */
 int tcp_join(struct session *s, struct trap *t) MUST_USE;
+/** tcp_join_wide() - The same for a connection that we carry: both ends keep more unsent. */
+int tcp_join_wide(struct session *s, struct trap *t) MUST_USE;
 /** tcp_watch_connecting() - Notice that the agent closes its end while the attempt is under way. */
 int tcp_watch_connecting(struct session *s, struct vsock *v) MUST_USE;
 

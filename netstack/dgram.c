@@ -141,14 +141,14 @@ int dgram_local(const struct dgram *d, struct endpoint *ret)
     return 0;
 }
 
-int dgram_set_mark(struct dgram *d, struct dgram_mark mark)
+int dgram_set_mark(struct dgram *d, struct wire_mark mark)
 {
     must(d->is_used);
     d->mark = mark;
     return d->ns->mode == NETSTACK_DIRECT ? host_dgram_set_mark(d) : 0;
 }
 
-struct dgram_mark dgram_mark(const struct dgram *d)
+struct wire_mark dgram_mark(const struct dgram *d)
 {
     return d->received;
 }

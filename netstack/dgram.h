@@ -17,12 +17,12 @@ struct dgram {
     struct dgram *chain; /* tunnel: others of this bucket */
     enum ip_family family;
     bool is_echo;
-    uint16_t echo_id;           /* echo: the identifier that the owner knows */
-    struct dgram_mark mark;     /* of what is sent */
-    struct dgram_mark told;     /* direct: what the host's socket has been told */
-    struct dgram_mark received; /* valid while received() runs */
-    struct dgram_cause cause;   /* echo: valid while failed() runs */
-    struct endpoint local;      /* echo in a tunnel: the port is the identifier on the wire */
+    uint16_t echo_id;          /* echo: the identifier that the owner knows */
+    struct wire_mark mark;     /* of what is sent */
+    struct wire_mark told;     /* direct: what the host's socket has been told */
+    struct wire_mark received; /* valid while received() runs */
+    struct dgram_cause cause;  /* echo: valid while failed() runs */
+    struct endpoint local;     /* echo in a tunnel: the port is the identifier on the wire */
     const struct dgram_events *events;
     void *self;
     struct loop_watch watch; /* direct: the host's socket; fd -1 in a tunnel */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "netstack/stack.h"
+#include "netstack/packet.h"
 
 /* From which state (row) a flow may move to which (bit). */
 #define TO(state) (1u << (state))
@@ -195,8 +196,9 @@ bool flow_run_all(struct netstack *ns)
     return ns->run_head != NULL;
 }
 
-int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
-              const struct flow_events *events, void *self, struct flow **ret)
+int flow_open_marked(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
+                     const struct wire_mark *mark, const struct flow_events *events, void *self,
+                     struct flow **ret)
 {
     const struct carrier *carrier = ns->mode == NETSTACK_DIRECT ? &host_carrier : &lwip_carrier;
     struct flow *f;
@@ -209,6 +211,7 @@ int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_po
         return -EMFILE;
     f->remote = *dst;
     f->remote.ip = ip_unmap(&dst->ip);
+    f->mark = *mark;
     f->events = events;
     f->self = self;
     flow_move(f, FLOW_OPENING);
@@ -221,6 +224,21 @@ int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_po
     }
     *ret = f;
     return 0;
+}
+
+int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
+              const struct flow_events *events, void *self, struct flow **ret)
+{
+    static const struct wire_mark usual = {.hops = PACKET_HOPS};
+
+    return flow_open_marked(ns, dst, local_port, &usual, events, self, ret);
+}
+
+void flow_set_mark(struct flow *f, struct wire_mark mark)
+{
+    f->mark = mark;
+    if (f->carrier->remark != NULL)
+        f->carrier->remark(f);
 }
 
 static int attach(struct flow *f, int stream_fd, bool keeps_byte)

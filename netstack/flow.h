@@ -85,6 +85,7 @@ struct flow {
     const struct carrier *carrier;
     struct endpoint local;
     struct endpoint remote;
+    struct wire_mark mark;
     struct mono since;
     uint64_t bytes_out;
     uint64_t bytes_in;
@@ -124,7 +125,8 @@ struct flow {
 
 /** The far side of flows. All run with the flow in FLOW_OPENING or FLOW_RELAYING. */
 struct carrier {
-    /** Begin to connect to f->remote; set f->local if it is known. Answers with flow_answered(). */
+    /** Begin to connect to f->remote, with f->mark; set f->local if it is known. Answers with
+     * flow_answered(). */
     int (*connect)(struct flow *f, uint16_t local_port);
     /** Bytes that send() would take now. */
     size_t (*room)(const struct flow *f);
@@ -138,6 +140,8 @@ struct carrier {
     int (*peek)(struct flow *f, struct iovec *iov, int cap);
     /** The first @len bytes of what peek() showed were delivered. */
     void (*take)(struct flow *f, size_t len);
+    /** f->mark is another one now. NULL: it has no wire. */
+    void (*remark)(struct flow *f);
     /** End of this flow's turn: let out what is due. */
     void (*flush)(struct flow *f);
     /** Let go of the far end: in order (after send_end), or by a reset. Also frees what is queued.

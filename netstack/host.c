@@ -14,6 +14,7 @@
 
 #include "base/io.h"
 #include "base/own.h"
+#include "netstack/packet.h"
 #include "netstack/stack.h"
 
 static void read_local(struct flow *f)
@@ -59,6 +60,23 @@ static int bind_port(int fd, enum ip_family family, uint16_t port)
     return bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
 }
 
+static void mark_socket(const struct flow *f, int fd)
+{
+    bool is_v4 = f->remote.ip.family == IP_V4;
+    int hops = f->mark.hops, class = f->mark.class;
+
+    /* what the host does not let us have, its operator has forbidden */
+    (void)setsockopt(fd, is_v4 ? IPPROTO_IP : IPPROTO_IPV6, is_v4 ? IP_TTL : IPV6_UNICAST_HOPS,
+                     &hops, sizeof(hops));
+    (void)setsockopt(fd, is_v4 ? IPPROTO_IP : IPPROTO_IPV6, is_v4 ? IP_TOS : IPV6_TCLASS, &class,
+                     sizeof(class));
+}
+
+static void host_remark(struct flow *f)
+{
+    mark_socket(f, f->host.watch.fd);
+}
+
 static int host_connect(struct flow *f, uint16_t local_port)
 {
     static const int on = 1;
@@ -72,6 +90,8 @@ static int host_connect(struct flow *f, uint16_t local_port)
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only a matter of speed */
+    if (f->mark.hops != PACKET_HOPS || f->mark.class != 0)
+        mark_socket(f, fd);
     if (local_port != 0) {
         err = bind_port(fd, is_v4 ? IP_V4 : IP_V6, local_port);
         if (err < 0)
@@ -188,6 +208,7 @@ const struct carrier host_carrier = {
     .send_end = host_send_end,
     .peek = host_peek,
     .take = host_take,
+    .remark = host_remark,
     .flush = host_flush,
     .close = host_close,
 };

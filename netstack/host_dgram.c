@@ -49,8 +49,8 @@ static bool take_datagram(struct dgram *d)
 
 void host_dgram_note(struct dgram *d, const struct arrival *a)
 {
-    d->received = (struct dgram_mark){.hops = a->hops > 0 ? (uint8_t)a->hops : 0,
-                                      .class = a->class > 0 ? (uint8_t)a->class : 0};
+    d->received = (struct wire_mark){.hops = a->hops > 0 ? (uint8_t)a->hops : 0,
+                                     .class = a->class > 0 ? (uint8_t)a->class : 0};
 }
 
 int host_dgram_ask_marks(int fd, enum ip_family family)

@@ -152,6 +152,14 @@ static int choose_port(struct flow *f)
     return -EADDRNOTAVAIL;
 }
 
+static void lwip_remark(struct flow *f)
+{
+    if (f->lwip.pcb == NULL)
+        return;
+    f->lwip.pcb->ttl = f->mark.hops;
+    f->lwip.pcb->tos = f->mark.class;
+}
+
 static int lwip_connect(struct flow *f, uint16_t local_port)
 {
     struct tcp_pcb *pcb;
@@ -172,6 +180,8 @@ static int lwip_connect(struct flow *f, uint16_t local_port)
     pcb = tcp_new_ip_type(f->remote.ip.family == IP_V4 ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6);
     if (pcb == NULL)
         return -ENOBUFS;
+    pcb->ttl = f->mark.hops;
+    pcb->tos = f->mark.class;
     lattice_lwip_time(loop_now(f->ns->loop).ns);
     to_lwip(&f->local.ip, &pcb->local_ip);
     to_lwip(&f->remote.ip, &remote);
@@ -338,6 +348,7 @@ const struct carrier lwip_carrier = {
     .send_end = lwip_send_end,
     .peek = lwip_peek,
     .take = lwip_take,
+    .remark = lwip_remark,
     .flush = lwip_flush,
     .close = lwip_close,
 };

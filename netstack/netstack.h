@@ -45,6 +45,12 @@ struct netstack_notes {
                        enum wg_event event);
 };
 
+/** Header fields that a sender chooses and a receiver may ask for; 64 and 0 where it does not. */
+struct wire_mark {
+    uint8_t hops;  /* time to live, or hop limit */
+    uint8_t class; /* type of service, or traffic class */
+};
+
 struct flow_stats {
     uint64_t bytes_out;  /* near end → far end, payload */
     uint64_t bytes_in;   /* far end → near end */
@@ -110,6 +116,12 @@ struct wg *netstack_wg(struct netstack *ns); /* borrowed; NULL without a tunnel 
  * until the flow is gone. */
 int flow_open(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
               const struct flow_events *events, void *self, struct flow **ret) MUST_USE;
+/** flow_open_marked() - The same, and its packets have @mark from the first on. */
+int flow_open_marked(struct netstack *ns, const struct endpoint *dst, uint16_t local_port,
+                     const struct wire_mark *mark, const struct flow_events *events, void *self,
+                     struct flow **ret) MUST_USE;
+/** flow_set_mark() - Of its packets from now on. */
+void flow_set_mark(struct flow *f, struct wire_mark mark);
 /** flow_pair() - Two open flows that are each other's far end, to be attached at once; for
  * connections that do not leave the machine, in every mode. Of @events only closed() is called.
  * Errors: -EMFILE. */
@@ -185,15 +197,10 @@ int dgram_open_echo(struct netstack *ns, enum ip_family family, uint16_t id,
                     const struct dgram_events *events, void *self, struct dgram **ret) MUST_USE;
 #define ECHO_HEADER 8u
 #define ECHO_MAX    65535u /* bytes of a message; over IPv4 20 less */
-/** Header fields that a sender chooses and a receiver may ask for. */
-struct dgram_mark {
-    uint8_t hops;  /* time to live, or hop limit */
-    uint8_t class; /* type of service, or traffic class */
-};
 /** dgram_set_mark() - Of what is sent from now on; at first 64 and 0. -errno. */
-int dgram_set_mark(struct dgram *d, struct dgram_mark mark) MUST_USE;
+int dgram_set_mark(struct dgram *d, struct wire_mark mark) MUST_USE;
 /** dgram_mark() - Of what received() is being told. */
-struct dgram_mark dgram_mark(const struct dgram *d);
+struct wire_mark dgram_mark(const struct dgram *d);
 /** Who says that something failed, and how: an ICMP or ICMPv6 message. */
 struct dgram_cause {
     uint8_t type; /* 0, with code 0 and no offender: not known */

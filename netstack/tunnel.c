@@ -72,7 +72,7 @@ static void take_udp(struct netstack *ns, const struct packet *p)
         return;
     d = is_ours(ns, &p->dst) ? tunnel_dgram_find(ns, &who.dst, /*is_echo=*/false) : NULL;
     if (d != NULL) {
-        d->received = (struct dgram_mark){.hops = p->hops, .class = p->class};
+        d->received = (struct wire_mark){.hops = p->hops, .class = p->class};
         d->events->received(d->self, d, &who.src, payload);
         return;
     }

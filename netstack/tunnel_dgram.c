@@ -105,7 +105,7 @@ void tunnel_echo_received(struct netstack *ns, const struct packet *p)
         return;
     memcpy(copy, message.data, message.len);
     packet_echo_set_id(copy, d->echo_id);
-    d->received = (struct dgram_mark){.hops = p->hops, .class = p->class};
+    d->received = (struct wire_mark){.hops = p->hops, .class = p->class};
     d->events->received(d->self, d, &src, bytes_of(copy, message.len));
 }
 

@@ -25,6 +25,7 @@
 #include "sandbox/replace.h"
 #include "sandbox/sys_listen.h"
 #include "sandbox/sys_tcp.h"
+#include "sandbox/sys_udp.h"
 
 /* Flow events */
 
@@ -263,6 +264,8 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
 {
     struct vsock *v = t->sock;
     bool is_nonblock = trap_is_nonblock(s, t);
+    struct vsock_mark own;
+    struct wire_mark mark;
     int64_t held;
     int err;
 
@@ -270,8 +273,10 @@ static int64_t connect_remote(struct session *s, struct trap *t, const struct en
         return -ENETUNREACH;
     if (!notify_is_valid(&s->notify, t->call.id))
         return CALL_DONE;
-    err =
-        flow_open(s->netstack, dst, v->is_bound_port ? v->local.port : 0, &tcp_events, v, &v->flow);
+    own = udp_mark(v, dst->ip.family == IP_V6);
+    mark = (struct wire_mark){.hops = own.hops, .class = own.class};
+    err = flow_open_marked(s->netstack, dst, v->is_bound_port ? v->local.port : 0, &mark,
+                           &tcp_events, v, &v->flow);
     if (err < 0)
         return err;
     v->remote = *dst;

@@ -99,7 +99,7 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
                         struct bytes message)
 {
     struct vsock *v = self;
-    const struct dgram_mark seen = dgram_mark(d);
+    const struct wire_mark seen = dgram_mark(d);
     const struct vsock_mark mark = {.hops = seen.hops, .class = seen.class};
     struct ping_peer *p = peer_find(v, &from->ip);
 
@@ -199,7 +199,7 @@ static int send_far(struct session *s, struct vsock *v, struct ping_peer *p, str
 
     if (err == 0)
         err = dgram_set_mark(v->dgram[0],
-                             (struct dgram_mark){.hops = mark->hops, .class = mark->class});
+                             (struct wire_mark){.hops = mark->hops, .class = mark->class});
     if (err == 0)
         err = dgram_send(v->dgram[0], &to, message);
     if (err == 0) {

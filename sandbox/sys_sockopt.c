@@ -17,6 +17,7 @@
 #include "sandbox/linger.h"
 #include "sandbox/loopback.h"
 #include "sandbox/options.h"
+#include "sandbox/sys_udp.h"
 
 #define BUFFER_MAX 425984 /* 2 * wmem_max, as Linux reads it back */
 
@@ -292,6 +293,17 @@ static int64_t take_effect(struct vsock *v, int level, int name, int32_t value)
     return 0;
 }
 
+/** The header fields of a connection to the network are as its options say. */
+static void remark(const struct vsock *v)
+{
+    struct vsock_mark own;
+
+    if (v->kind != VSOCK_TCP || v->flow == NULL)
+        return;
+    own = udp_mark(v, v->remote.ip.family == IP_V6);
+    flow_set_mark(v->flow, (struct wire_mark){.hops = own.hops, .class = own.class});
+}
+
 /** An option that is not kept (answers.def). */
 static int64_t set_answered(struct session *s, struct trap *t, const struct option_answer *a)
 {
@@ -349,5 +361,9 @@ int64_t sys_setsockopt(struct session *s, struct trap *t)
     if (err < 0)
         return err;
     result = take_effect(t->sock, level, name, value);
-    return result < 0 ? result : vsock_option_set(t->sock, level, name, value);
+    if (result == 0)
+        result = vsock_option_set(t->sock, level, name, value);
+    if (result == 0 && (level == IPPROTO_IP || level == IPPROTO_IPV6))
+        remark(t->sock);
+    return result;
 }

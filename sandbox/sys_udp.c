@@ -76,7 +76,7 @@ static void on_received(void *self, struct dgram *d, const struct endpoint *from
 {
     struct vsock *v = self;
     const struct vsock_peer *peer = peer_find(v, from);
-    const struct dgram_mark seen = dgram_mark(d);
+    const struct wire_mark seen = dgram_mark(d);
     const struct vsock_mark mark = {.hops = seen.hops, .class = seen.class};
 
     if (peer == NULL || !peer->is_allowed)
@@ -194,7 +194,7 @@ static int send_remote(struct session *s, struct vsock *v, const struct endpoint
         }
         holders_look_soon(s, v);
     }
-    err = dgram_set_mark(*d, (struct dgram_mark){.hops = mark->hops, .class = mark->class});
+    err = dgram_set_mark(*d, (struct wire_mark){.hops = mark->hops, .class = mark->class});
     if (err == 0)
         err = dgram_send(*d, dst, payload);
     if (err == 0)

@@ -24,7 +24,9 @@ void udp_flush(struct session *s, struct vsock *v);
  * -ENETUNREACH, … */
 int udp_send(struct session *s, struct vsock *v, pid_t tid, const struct endpoint *dst,
              struct bytes payload, const struct udp_wish *wish) MUST_USE;
-/** udp_mark() - What a datagram of the socket carries when its message says nothing else. */
+/** udp_mark() - What a packet of the socket carries (TCP's, too) when its message says nothing
+ * else.
+ */
 struct vsock_mark udp_mark(const struct vsock *v, bool is_v6_destination);
 /** udp_deliver() - Put a datagram into the agent's queue; dropped when that is full.
  * @mark: NULL when it is not known. Returns 0, or -EPIPE when nobody reads there any more. */

@@ -65,7 +65,29 @@ static void peer_marks(void)
     }
 }
 
+static void peer_handshake(void)
+{
+    static const int ttls[] = {64, 33}, toses[] = {0, 0xb8};
+
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = tcp_socket(0);
+        char text[32] = "";
+
+        (void)show("tos", setsockopt(fd, IPPROTO_IP, IP_TOS, &toses[i], sizeof(int)));
+        (void)show("ttl", setsockopt(fd, IPPROTO_IP, IP_TTL, &ttls[i], sizeof(int)));
+        (void)show("connect", connect_port(fd, env_port("TCP")));
+        (void)show("ask", write(fd, "M", 1));
+        (void)show("read", read(fd, text, sizeof(text) - 1));
+        (void)printf("the peer saw %s\n", text);
+        (void)show("ttl", setsockopt(fd, IPPROTO_IP, IP_TTL, &(int){50}, sizeof(int)));
+        (void)show("ask", write(fd, "M", 1));
+        (void)show_ok("read", read(fd, text, sizeof(text) - 1));
+        (void)close(fd);
+    }
+}
+
 const struct differ_case mark_cases[] = {
     {"udp_peer_marks", peer_marks},
+    {"tcp_peer_marks", peer_handshake},
 };
 const unsigned mark_case_count = ARRAY_COUNT(mark_cases);

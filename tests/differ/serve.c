@@ -2,7 +2,8 @@
 /*
  * The peers of differ, always native. TCP: each byte is a command: 'E' echo what follows, 'R' reset
  * now, 'D' send data and reset, 'F' close in order, 'H' send data, half-close and go on reading,
- * 'Q' stay quiet, 'S' say how the connection before this one ended. UDP: echo; "marks" is answered
+ * 'Q' stay quiet, 'M' say what the handshake had for a time to live and a type of
+ * service, 'S' say how the connection before this one ended. UDP: echo; "marks" is answered
  * with the time to live and the type of service that it came with.
  */
 #include "tests/differ/differ.h"
@@ -36,6 +37,32 @@ static void tell_status(int fd)
     (void)snprintf(text, sizeof(text), "%s", last_end);
     (void)pthread_mutex_unlock(&lock);
     must(write(fd, text, strlen(text)) > 0);
+}
+
+/** Of the segment that made the connection: ip(7), IP_PKTOPTIONS. */
+static void tell_handshake(int fd)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[256];
+    } control = {0};
+    socklen_t len = sizeof(control);
+    struct msghdr m = {.msg_control = control.bytes};
+    int on = 1, ttl = -1, tos = -1;
+    char text[32];
+
+    must(setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)) == 0);
+    must(setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)) == 0);
+    must(getsockopt(fd, IPPROTO_IP, IP_PKTOPTIONS, control.bytes, &len) == 0);
+    m.msg_controllen = len;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_type == IP_TTL)
+            memcpy(&ttl, CMSG_DATA(c), sizeof(ttl));
+        if (c->cmsg_type == IP_TOS)
+            tos = *CMSG_DATA(c);
+    }
+    (void)snprintf(text, sizeof(text), "ttl %d tos %x", ttl, (unsigned)tos);
+    (void)!write(fd, text, strlen(text));
 }
 
 /** Serve until the connection is over; how it ended, NULL when we ended it. */
@@ -75,6 +102,9 @@ static const char *serve_commands(int fd)
             break;
         case 'Q':
             is_deaf = true;
+            break;
+        case 'M':
+            tell_handshake(fd);
             break;
         case 'S':
             tell_status(fd);

@@ -10,7 +10,7 @@
 
 struct seen {
     int count;
-    struct dgram_mark mark;
+    struct wire_mark mark;
 };
 
 static void on_received(void *self, struct dgram *d, const struct endpoint *from,
@@ -58,7 +58,7 @@ START_TEST(marks_are_in_the_inner_header_both_ways)
     await(&rogue, 17);
     ck_assert_uint_eq(rogue.last[1], 0);
     ck_assert_uint_eq(rogue.last[8], 64);
-    ck_assert_int_eq(dgram_set_mark(d, (struct dgram_mark){.hops = 33, .class = 0xb8}), 0);
+    ck_assert_int_eq(dgram_set_mark(d, (struct wire_mark){.hops = 33, .class = 0xb8}), 0);
     ck_assert_int_eq(dgram_send(d, &to, bytes_of("hello", 5)), 0);
     await(&rogue, 17);
     ck_assert_uint_eq(rogue.last[1], 0xb8);
@@ -76,7 +76,41 @@ START_TEST(marks_are_in_the_inner_header_both_ways)
 }
 END_TEST
 
+START_TEST(marks_of_a_connection_are_in_its_packets_from_the_first_on)
+{
+    static const struct wire_mark mark = {.hops = 33, .class = 0xb8};
+    struct tunnel_options options = {.allow = NULL};
+    struct endpoint to = {.port = 7}, sandbox = {.ip = ip_v4(10, 9, 0, 2), .port = 9};
+    struct tunnel_owner o = {.opened = 1, .closed = 1, .agent = -1};
+    struct rogue rogue;
+    struct tunnel t;
+
+    rogue_key(&rogue);
+    options.client_rogue = rogue.public_key;
+    tunnel_up(&t, &options);
+    rogue_join_client(&rogue, &t);
+    to.ip = rogue.own;
+    rogue_datagram(&rogue, &sandbox, 7, 5, 0, 64);
+    await(&rogue, 1);
+    ck_assert_int_eq(flow_open_marked(t.ns, &to, 0, &mark, &tunnel_owner_events, &o, &o.flow), 0);
+    await(&rogue, 6); /* the SYN */
+    ck_assert(rogue.ports[7].is_asked);
+    ck_assert_uint_eq(rogue.last[1], 0xb8);
+    ck_assert_uint_eq(rogue.last[8], 33);
+    flow_set_mark(o.flow, (struct wire_mark){.hops = 50, .class = 0x20});
+    rogue_accept(&rogue, 7, 65535, 1380, &sandbox);
+    await(&rogue, 6); /* the ACK */
+    ck_assert_uint_eq(rogue.last[1], 0x20);
+    ck_assert_uint_eq(rogue.last[8], 50);
+    tunnel_wait(&t, &o.opened, 1, 10000);
+    flow_abort(o.flow);
+    rogue_leave(&rogue);
+    tunnel_down(&t);
+}
+END_TEST
+
 static const struct suite_test tests[] = {
     SUITE_TEST(marks_are_in_the_inner_header_both_ways),
+    SUITE_TEST(marks_of_a_connection_are_in_its_packets_from_the_first_on),
 };
 SUITE_MAIN("marks", tests)

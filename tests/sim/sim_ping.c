@@ -174,7 +174,7 @@ START_TEST(refusals_and_the_last_hop_name_the_request)
     ck_assert_int_eq(dgram_send(d, &denied, request_of(family, 64)), 0);
     expect_failure(&t, &m, &denied, family == IP_V4 ? 3 : 1, family == IP_V4 ? 13 : 1);
     ck_assert(ip_equal(&m.cause.offender, &denied.ip));
-    ck_assert_int_eq(dgram_set_mark(d, (struct dgram_mark){.hops = 1}),
+    ck_assert_int_eq(dgram_set_mark(d, (struct wire_mark){.hops = 1}),
                      0); /* the gateway's own address is within reach */
     ck_assert_int_eq(dgram_send(d, &own, request_of(family, 64)), 0);
     tunnel_wait(&t, &m.count, 0, 5000);

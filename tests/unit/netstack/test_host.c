@@ -514,7 +514,7 @@ START_TEST(echo_of_the_host_answers_or_is_refused)
         return;
     }
     ck_assert_int_eq(netstack_may_echo(w.ns), 0);
-    ck_assert_int_eq(dgram_set_mark(d, (struct dgram_mark){.hops = 9}), 0);
+    ck_assert_int_eq(dgram_set_mark(d, (struct wire_mark){.hops = 9}), 0);
     ck_assert_int_eq(dgram_send(d, &to, bytes_of(request, sizeof(request))), 0);
     turn_while(&w, &a.count, 0);
     ck_assert_uint_eq(a.len, sizeof(request));

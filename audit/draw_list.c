@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "audit/draw_text.h"
+#include "base/display.h"
 
 #define STATE_WIDTH  10u
 #define WHAT_WIDTH   40u
@@ -41,12 +42,12 @@ static void draw_line(const struct audit_drawing *how, int64_t wall_ns, const ch
 {
     bool is_narrow = how->columns > 0 && how->columns < LINE_MIN;
     unsigned used = begin_line(how, wall_ns, state, colour, is_narrow, ret);
-    unsigned width = draw_width(what);
+    unsigned width = display_width(what);
     unsigned left = how->columns > used + DETAIL_LEAST ? how->columns - used : DETAIL_LEAST;
     bool is_broken = is_narrow || (how->columns > 0 && width + 2 + DETAIL_LEAST > left);
 
     if (is_broken)
-        draw_cut(ret, what, left);
+        display_cut(ret, what, left);
     else
         buf_add_str(ret, what);
     if (is_broken && detail[0] != '\0') {
@@ -59,10 +60,10 @@ static void draw_line(const struct audit_drawing *how, int64_t wall_ns, const ch
         used += (width > WHAT_WIDTH ? width : WHAT_WIDTH) + 2;
     }
     draw_begin(how, ret, DRAW_DIM);
-    draw_cut(ret, detail,
-             how->columns == 0                    ? 4096
-             : how->columns > used + DETAIL_LEAST ? how->columns - used
-                                                  : DETAIL_LEAST);
+    display_cut(ret, detail,
+                how->columns == 0                    ? 4096
+                : how->columns > used + DETAIL_LEAST ? how->columns - used
+                                                     : DETAIL_LEAST);
     draw_end(how, ret, DRAW_DIM);
     draw_trim(ret);
     buf_add_char(ret, '\n');
@@ -73,7 +74,7 @@ static void add_place(struct buf *to, const char *name, const char *ip, uint16_t
     bool is_bracketed = name == NULL && ip != NULL && strchr(ip, ':') != NULL;
 
     buf_add_str(to, is_bracketed ? "[" : "");
-    draw_safe(to, name != NULL ? name : ip != NULL ? ip : "?");
+    display_safe(to, name != NULL ? name : ip != NULL ? ip : "?");
     buf_add_str(to, is_bracketed ? "]" : "");
     if (port != 0)
         buf_printf(to, ":%u", port);
@@ -196,7 +197,7 @@ void audit_trace_draw(const struct audit_trace_row *r, const struct audit_drawin
 
     buf_init(&what, 4096);
     buf_init(&detail, 4096);
-    draw_safe(&what, r->trace_id);
+    display_safe(&what, r->trace_id);
     draw_named(&detail, "@", r->agent);
     buf_printf(&detail, "%llu span%s  %llu flow%s  ", (unsigned long long)r->spans,
                r->spans == 1 ? "" : "s", (unsigned long long)r->flows, r->flows == 1 ? "" : "s");

@@ -1,67 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Foreign text is made harmless to a terminal: no control character, no direction override leaves
- * this file. Every character counts as one column.
+ * Every text that is not ours is made harmless to a terminal (base/display.h) before it is added.
  */
 #include "audit/draw_text.h"
 
-#include <stdbool.h>
 #include <string.h>
 
-#include "base/utf8.h"
-
-/** May a terminal see it? Not control characters, nor what changes the direction of others. */
-static bool is_harmless(uint32_t rune)
-{
-    return rune >= 0x20 && !(rune >= 0x7f && rune < 0xa0) && !(rune >= 0x200b && rune <= 0x200f) &&
-           !(rune >= 0x2028 && rune <= 0x202e) && !(rune >= 0x2060 && rune <= 0x206f) &&
-           rune != 0xfeff;
-}
-
-void draw_safe(struct buf *to, const char *text)
-{
-    size_t left = text != NULL ? strlen(text) : 0;
-    const uint8_t *p = (const uint8_t *)text;
-
-    while (left > 0) {
-        size_t len = utf8_len(p, left);
-
-        if (len > 0 && is_harmless(utf8_rune(p, len)))
-            buf_add(to, p, len);
-        else
-            buf_add_char(to, '?');
-        len += len == 0;
-        p += len;
-        left -= len;
-    }
-}
-
-/** Columns that @text takes; every character counts as one. */
-unsigned draw_width(const char *text)
-{
-    unsigned width = 0;
-
-    for (; *text != '\0'; text++)
-        width += ((uint8_t)*text & 0xc0) != 0x80;
-    return width;
-}
-
-/** Append at most @columns columns of @text; the last becomes an ellipsis when it does not fit. */
-void draw_cut(struct buf *to, const char *text, unsigned columns)
-{
-    unsigned width = 0;
-
-    if (draw_width(text) <= columns) {
-        buf_add_str(to, text);
-        return;
-    }
-    for (const char *p = text; *p != '\0'; p++) {
-        if (((uint8_t)*p & 0xc0) != 0x80 && ++width >= columns)
-            break;
-        buf_add_char(to, *p);
-    }
-    buf_add_str(to, "…");
-}
+#include "base/display.h"
 
 void draw_amount(struct buf *to, const char *arrow, uint64_t bytes)
 {
@@ -81,7 +26,7 @@ void draw_named(struct buf *to, const char *name, const char *text)
     if (text == NULL || text[0] == '\0')
         return;
     buf_add_str(to, name);
-    draw_safe(to, text);
+    display_safe(to, text);
     buf_add_str(to, "  ");
 }
 

@@ -12,18 +12,11 @@
 
 enum draw_colour { DRAW_PLAIN = 0, DRAW_DIM, DRAW_GOOD, DRAW_BAD, DRAW_WARN, DRAW_STRONG };
 
-/** draw_safe() - Add foreign text (NULL: none) as a terminal may see it. */
-void draw_safe(struct buf *to, const char *text);
-/** draw_named() - The same behind @name, with two blanks; nothing when there is none. */
+/** draw_named() - Add foreign text behind @name, with two blanks; nothing when there is none. */
 void draw_named(struct buf *to, const char *name, const char *text);
 /** draw_amount() - A number of bytes, with two blanks. */
 void draw_amount(struct buf *to, const char *arrow, uint64_t bytes);
 
-/** draw_width() - Columns that @text takes. */
-unsigned draw_width(const char *text);
-/** draw_cut() - Add at most @columns columns of @text; the last is an ellipsis when it does not
- * fit. */
-void draw_cut(struct buf *to, const char *text, unsigned columns);
 /** draw_pad() - Blanks from column @width to column @want. */
 void draw_pad(struct buf *to, unsigned width, unsigned want);
 /** draw_trim() - Take the blanks at the end away. */

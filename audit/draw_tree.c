@@ -11,6 +11,7 @@
 
 #include "audit/draw_text.h"
 #include "audit/tree.h"
+#include "base/display.h"
 #include "base/json.h"
 
 #define LABEL_MIN   24u
@@ -105,7 +106,7 @@ static void add_arguments(struct buf *to, const char *json)
         if (json_read_str(m, &word) < 0)
             continue;
         buf_add_str(to, is_quoted ? "'" : "");
-        draw_safe(to, word);
+        display_safe(to, word);
         buf_add_str(to, is_quoted ? "' " : " ");
     }
     buf_add_char(to, ' ');
@@ -142,13 +143,13 @@ static void draw_flow(struct drawer *d, const struct audit_flow_row *f, const ch
                : f->direction != NULL && strcmp(f->direction, "ingress") == 0 ? "←"
                                                                               : "→");
     buf_add_str(&d->texts, is_bracketed ? "[" : "");
-    draw_safe(&d->texts, where != NULL ? where : "?");
+    display_safe(&d->texts, where != NULL ? where : "?");
     buf_add_str(&d->texts, is_bracketed ? "]" : "");
     if (f->dst_port > 0) /* a socket in the file system has none */
         buf_printf(&d->texts, ":%u", f->dst_port);
     if (f->protocol != NULL && strcmp(f->protocol, "tcp") != 0) {
         buf_add_char(&d->texts, ' ');
-        draw_safe(&d->texts, f->protocol);
+        display_safe(&d->texts, f->protocol);
     }
     (void)end_text(d, r.label);
     r.took = print_took(d, f->duration_ns);
@@ -184,10 +185,10 @@ static void draw_span(struct drawer *d, const struct tree_node *n, const char *p
     buf_add_str(&d->texts, prefix);
     if (is_tool)
         buf_add_str(&d->texts, "tool:");
-    draw_safe(&d->texts, s->tool);
+    display_safe(&d->texts, s->tool);
     if (n->parent == NULL ? is_tool : strcmp(n->parent->row.agent, s->agent) != 0) {
         buf_add_str(&d->texts, " @");
-        draw_safe(&d->texts, s->agent);
+        display_safe(&d->texts, s->agent);
     }
     (void)end_text(d, r.label);
     r.took = print_took(d, s->duration_ns);
@@ -269,7 +270,7 @@ static unsigned label_width(struct drawer *d)
     unsigned width = LABEL_MIN;
 
     for (size_t i = 0; i < d->count; i++) {
-        unsigned w = draw_width(text_at(d, d->rows[i].label));
+        unsigned w = display_width(text_at(d, d->rows[i].label));
 
         if (w > width)
             width = w;
@@ -299,13 +300,13 @@ static void print_below(struct drawer *d, const struct row *r, const struct row 
     struct buf text;
 
     add_lead(d, r, next, ret);
-    used = draw_width((const char *)buf_text(ret) + start);
+    used = display_width((const char *)buf_text(ret) + start);
     buf_init(&text, TEXT_MAX);
     buf_add_str(&text, text_at(d, r->detail));
     if (is_label_cut)
         buf_add_str(&text, text_at(d, r->label) + r->lead);
     draw_begin(d->how, ret, DRAW_DIM);
-    draw_cut(ret, buf_text(&text), d->how->columns > used + 10 ? d->how->columns - used : 10);
+    display_cut(ret, buf_text(&text), d->how->columns > used + 10 ? d->how->columns - used : 10);
     draw_end(d->how, ret, DRAW_DIM);
     buf_done(&text);
 }
@@ -316,24 +317,24 @@ static void print_row(struct drawer *d, const struct row *r, const struct row *n
 {
     const char *detail = text_at(d, r->detail);
     const char *took = text_at(d, r->took);
-    unsigned width = draw_width(text_at(d, r->label));
+    unsigned width = display_width(text_at(d, r->label));
     unsigned used = label + 2 + STATE_WIDTH + 1 + 10;
     bool is_narrow = d->how->columns > 0 && d->how->columns < used + DETAIL_MIN;
 
     draw_begin(d->how, ret, r->label_colour);
-    draw_cut(ret, text_at(d, r->label), label);
+    display_cut(ret, text_at(d, r->label), label);
     draw_end(d->how, ret, r->label_colour);
     draw_pad(ret, width < label ? width : label, label + 2);
     draw_begin(d->how, ret, r->colour);
     buf_add_str(ret, r->state);
     draw_end(d->how, ret, r->colour);
     draw_pad(ret, (unsigned)strlen(r->state), STATE_WIDTH + 1);
-    draw_pad(ret, draw_width(took), 10);
+    draw_pad(ret, display_width(took), 10);
     buf_add_str(ret, took);
     if (detail[0] != '\0' && !is_narrow) {
         buf_add_str(ret, "  ");
         draw_begin(d->how, ret, DRAW_DIM);
-        draw_cut(ret, detail, d->how->columns == 0 ? 4096 : d->how->columns - used - 2);
+        display_cut(ret, detail, d->how->columns == 0 ? 4096 : d->how->columns - used - 2);
         draw_end(d->how, ret, DRAW_DIM);
     }
     draw_trim(ret);

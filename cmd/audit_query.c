@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,12 +17,9 @@
 
 struct audit_drawing audit_query_drawing(const struct audit_query *q)
 {
-    struct winsize size = {0};
-    bool is_terminal = isatty(STDOUT_FILENO) == 1 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-
     return (struct audit_drawing){.colour = cli_colour(STDOUT_FILENO),
                                   .all = q->is_all,
-                                  .columns = is_terminal ? size.ws_col : 0};
+                                  .columns = cli_columns(STDOUT_FILENO)};
 }
 
 int audit_query_fail(const struct why *why)

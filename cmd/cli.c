@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define NEAR_MAX     3 /* edits up to which a word counts as a slip of the pen */
@@ -24,6 +25,13 @@ bool cli_colour(int fd)
     if (no_colour != NULL && no_colour[0] != '\0')
         return false;
     return isatty(fd) == 1 && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+unsigned cli_columns(int fd)
+{
+    struct winsize size = {0};
+
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 void cli_begin(struct cli_parser *p, const struct cli_command *command, int argc, char **argv)

@@ -76,5 +76,7 @@ const char *cli_nearest(const char *word, const char *(*words)(void *self, unsig
 /** cli_colour() - May we use colour on this descriptor (a terminal, NO_COLOR unset, TERM not dumb)?
  */
 bool cli_colour(int fd);
+/** cli_columns() - How wide the terminal is; 0: it is none. */
+unsigned cli_columns(int fd);
 
 #endif

@@ -436,7 +436,8 @@ int cmd_sandbox(int argc, char **argv)
     if (cli_next(&p) == CLI_STOP)
         return p.status;
     if (p.index >= argc)
-        return cli_usage_error(&sandbox_command, "say what to do: start, ps, stats, inspect or kill");
+        return cli_usage_error(&sandbox_command,
+                               "say what to do: start, ps, stats, inspect or kill");
     if (strcmp(argv[p.index], "start") == 0 || strcmp(argv[p.index], "run") == 0)
         return start(argc - p.index, argv + p.index);
     for (unsigned i = 0; i < ARRAY_COUNT(others); i++)

@@ -11,11 +11,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/display.h"
 #include "base/json_out.h"
 #include "base/own.h"
+#include "cmd/cli.h"
 #include "cmd/commands.h"
 #include "cmd/running.h"
 #include "cmd/session.h"
+
+#define LINE_USED     53u /* columns before a command */
+#define COMMAND_LEAST 12u
 
 enum { OPTION_JSON, OPTION_FORCE };
 
@@ -90,6 +95,22 @@ static void print_age(int64_t since_ns)
     printf("%8s", text);
 }
 
+/** A command, cut to what is left of the line behind @used columns; 0: all of it. */
+static void print_command(const char *text, unsigned used)
+{
+    unsigned columns = cli_columns(STDOUT_FILENO);
+    unsigned left = columns > used + COMMAND_LEAST ? columns - used : COMMAND_LEAST;
+    struct buf safe, cut;
+
+    buf_init(&safe, 3 * RUNNING_TEXT_CAP);
+    buf_init(&cut, 3 * RUNNING_TEXT_CAP);
+    display_safe(&safe, text);
+    display_cut(&cut, buf_text(&safe), used == 0 ? RUNNING_TEXT_CAP : columns == 0 ? 80 : left);
+    printf("%s\n", buf_text(&cut));
+    buf_done(&safe);
+    buf_done(&cut);
+}
+
 static void print_json(const struct running *r, bool has_deeds)
 {
     struct deeds d = {.is_known = false};
@@ -132,8 +153,9 @@ static void print_one(const struct running *r)
     wall_print(r->started_ns, time);
     printf("name       %s\nsupervisor %d\nstarted    %s\nnetwork    %s\nfiles      %s\ntrace      "
            "%s\nrecords    %s\n"
-           "command    %s\n",
-           r->name, (int)r->pid, time, r->network, r->files, r->trace_id, r->audit_log, r->command);
+           "command    ",
+           r->name, (int)r->pid, time, r->network, r->files, r->trace_id, r->audit_log);
+    print_command(r->command, 0);
     if (d.is_known)
         printf("spans      %llu, %llu failed\nflows      %llu, %llu refused\n"
                "bytes      %llu out, %llu in\n",
@@ -168,7 +190,9 @@ static void print_row(const struct view *v, const struct running *r)
     } else {
         printf("%-24s %8d ", r->name, (int)r->pid);
         print_age(r->started_ns);
-        printf("  %-8s %.80s\n", r->network, r->command);
+        printf("  %-8s ", r->network);
+        print_command(r->command,
+                      LINE_USED + (unsigned)(strlen(r->name) > 24 ? strlen(r->name) - 24 : 0));
     }
 }
 

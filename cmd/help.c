@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/paragraph.h"
@@ -70,13 +69,13 @@ void cli_man(const struct cli_command *command)
         printf("\n# NOTES\n\n```\n%s\n```\n", command->more);
 }
 
-static unsigned terminal_width(void)
+static unsigned help_width(void)
 {
-    struct winsize size = {0};
+    unsigned columns = cli_columns(STDOUT_FILENO);
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+    if (columns == 0)
         return WIDTH;
-    return size.ws_col < WIDTH_MIN ? WIDTH_MIN : size.ws_col > WIDTH_MAX ? WIDTH_MAX : size.ws_col;
+    return columns < WIDTH_MIN ? WIDTH_MIN : columns > WIDTH_MAX ? WIDTH_MAX : columns;
 }
 
 /** A line of a list: when it is too long, what is right of its first gap stays right of it. A
@@ -134,7 +133,7 @@ void cli_help(const struct cli_command *command)
     bool colour = cli_colour(STDOUT_FILENO);
     const char *bold = colour ? "\033[1m" : "";
     const char *plain = colour ? "\033[0m" : "";
-    unsigned width = terminal_width();
+    unsigned width = help_width();
     struct buf out;
 
     buf_init(&out, HELP_MAX);

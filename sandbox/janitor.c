@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -23,7 +24,7 @@
 #include "sandbox/files.h"
 #include "sandbox/masks.h"
 
-#define STOP_MS 2000 /* a few calls to rmdir(2) */
+#define STOP_MS 2000 /* for a few calls to rmdir(2), and a search: it goes on when that is over */
 
 /** A directory in which something may have been put, and its lock, which each sandbox shares. */
 struct kept {
@@ -60,7 +61,36 @@ static int close_others(const struct janitor *j)
     return close_range(next, ~0U, 0) < 0 ? -errno : 0;
 }
 
-__attribute__((noreturn)) static void janitor(const struct janitor *j)
+/** Tell which repositories in the directory @fd were not there @before. */
+static void tell_new(int fd, const struct repositories *before, int line)
+{
+    static struct repositories now; /* large; a janitor does this once */
+    char text[JANITOR_MADE_CAP];
+    size_t len = 0;
+
+    /* After a search that was cut off, what is new and what was not found look the same. */
+    if (fchdir(fd) < 0 || repositories_find(".", &now) < 0)
+        return;
+    if (now.has_git && !before->has_git)
+        len = (size_t)snprintf(text, sizeof(text), ".");
+    for (unsigned i = 0; i < now.count && !before->is_partial; i++) {
+        const char *path = now.items[i].path;
+
+        if (repositories_has(before, path))
+            continue;
+        if (len + strlen(path) + sizeof(", , …") > sizeof(text)) {
+            len += (size_t)snprintf(text + len, sizeof(text) - len, ", …");
+            break;
+        }
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "", path);
+    }
+    if (len > 0)
+        (void)!io_write_all(line, text, len); /* nobody need listen */
+    repositories_done(&now);
+}
+
+__attribute__((noreturn)) static void janitor(const struct janitor *j,
+                                              const struct repositories *before)
 {
     struct pollfd wait_for = {.fd = j->line, .events = POLLIN};
     pid_t guardian;
@@ -85,6 +115,8 @@ __attribute__((noreturn)) static void janitor(const struct janitor *j)
         if (flock(j->kept[i].fd, LOCK_EX | LOCK_NB) == 0)
             masks_clear(j->kept[i].fd, j->kept[i].part);
     }
+    if (j->count > 0)
+        tell_new(j->kept[0].fd, before, j->line);
     _exit(0);
 }
 
@@ -113,7 +145,7 @@ static int keep_all(const struct files_plan *plan, struct janitor *j)
     return 0;
 }
 
-static int fork_janitor(const struct janitor *j)
+static int fork_janitor(const struct janitor *j, const struct repositories *before)
 {
     pid_t pid = fork();
     int status = 0;
@@ -121,7 +153,7 @@ static int fork_janitor(const struct janitor *j)
     if (pid == 0) { /* its child is nobody's descendant, so it is not ended with the agent */
         pid = fork();
         if (pid == 0)
-            janitor(j);
+            janitor(j, before);
         _exit(pid < 0 ? 1 : 0);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -140,7 +172,7 @@ int janitor_start(const struct files_plan *plan, int *ret_fd, struct why *why)
         err = -errno;
     j.line = line[1];
     if (err == 0)
-        err = fork_janitor(&j);
+        err = fork_janitor(&j, &plan->repositories);
     for (unsigned i = 0; i < j.count; i++)
         own_close(&j.kept[i].fd);
     own_close(&line[1]);
@@ -158,14 +190,24 @@ void janitor_follow(int fd, pid_t guardian)
         (void)!io_write_all(fd, &guardian, sizeof(guardian));
 }
 
-void janitor_stop(int *fd)
+void janitor_stop(int *fd, char ret_made[static JANITOR_MADE_CAP])
 {
     struct pollfd p = {.fd = *fd, .events = POLLIN};
+    size_t len = 0;
+    ssize_t n = 1;
 
+    ret_made[0] = '\0';
     if (*fd < 0)
         return;
     (void)!io_write_all(*fd, "", 1); /* one that has gone has done its work */
-    while (poll(&p, 1, STOP_MS) < 0 && errno == EINTR)
-        continue;
+    while (n > 0 && len + 1 < JANITOR_MADE_CAP) {
+        int ready = poll(&p, 1, STOP_MS);
+
+        if (ready < 0 && errno == EINTR)
+            continue;
+        n = ready > 0 ? io_read(*fd, ret_made + len, JANITOR_MADE_CAP - 1 - len) : 0;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    ret_made[len] = '\0';
     own_close(fd);
 }

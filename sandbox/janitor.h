@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Takes away what masks.h has put into the workspace, once the agent has ended.
+ * Takes away what masks.h has put into the workspace, once the agent has ended, and tells which
+ * repositories the agent has made there: what git runs in them is the agent's choice.
  */
 #ifndef SANDBOX_JANITOR_H
 #define SANDBOX_JANITOR_H
@@ -12,13 +13,16 @@
 
 struct files_plan;
 
-/** janitor_start() - Fork a process that takes the empty directories away when the caller
- * stops it or ends, nothing of the agent is left, and no other sandbox is in this workspace.
- * @ret_fd: for the next two. */
+#define JANITOR_MADE_CAP 512u
+
+/** janitor_start() - Fork a process that takes the empty directories away when the caller stops it
+ * or ends, nothing of the agent is left, and no other sandbox is in this workspace; and that then
+ * looks for repositories which were not there when @plan was made. @ret_fd: for the next two. */
 int janitor_start(const struct files_plan *plan, int *ret_fd, struct why *why) MUST_USE;
 /** janitor_follow() - Tell it whose end is the agent's. */
 void janitor_follow(int fd, pid_t guardian);
-/** janitor_stop() - Have the work done, and wait for its end. -1 is no janitor. */
-void janitor_stop(int *fd);
+/** janitor_stop() - Have the work done, and wait for its end. -1 is no janitor. @ret_made: the
+ * paths of new repositories below the workspace, "." itself; "" none. */
+void janitor_stop(int *fd, char ret_made[static JANITOR_MADE_CAP]);
 
 #endif

@@ -133,6 +133,7 @@ static int look_at(struct walk *w, const struct visit *v, int dir, const struct 
 
     if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
         return 0;
+    w->found->has_git |= is_dot_git && v->path[0] == '\0';
     if (v->search == SEARCH_TREES && is_dot_git && v->path[0] != '\0') {
         path = strdup(v->path);
         err = path != NULL ? add(w, path, REPOSITORY_TREE) : -ENOMEM;
@@ -236,4 +237,12 @@ void repositories_done(struct repositories *r)
     for (unsigned i = 0; i < r->count; i++)
         free(r->items[i].path);
     r->count = 0;
+}
+
+bool repositories_has(const struct repositories *r, const char *path)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (strcmp(r->items[i].path, path) == 0)
+            return true;
+    return false;
 }

@@ -32,6 +32,7 @@ struct repository {
 struct repositories {
     struct repository items[REPOSITORIES_MAX];
     unsigned count;  /* the upper ones first; the first is the workspace */
+    bool has_git;    /* the workspace itself has a .git */
     bool is_partial; /* a limit was reached: there may be more */
 };
 
@@ -39,6 +40,8 @@ struct repositories {
  * read is passed over. Errors: -ENOMEM, -errno the workspace cannot be opened. */
 int repositories_find(const char *workspace, struct repositories *ret) MUST_USE;
 void repositories_done(struct repositories *r);
+/** repositories_has() - Is there one at @path? */
+bool repositories_has(const struct repositories *r, const char *path);
 /** repository_open() - Open directory @path below @root, through no link. Returns a descriptor, or
  * -1 with errno. */
 int repository_open(int root, const char *path) MUST_USE;

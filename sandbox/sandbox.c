@@ -594,6 +594,17 @@ static int end_audit(struct run *r)
     return err;
 }
 
+static void end_janitor(struct run *r)
+{
+    char made[JANITOR_MADE_CAP];
+
+    janitor_stop(&r->janitor_fd, made);
+    if (made[0] != '\0')
+        log_warn("the program made repositories in the workspace: look at their .git/config and "
+                 "hooks before you use git there",
+                 F_STR("paths", made));
+}
+
 static void finish(struct run *r)
 {
     struct session *s = &r->session;
@@ -605,7 +616,7 @@ static void finish(struct run *r)
         loop_timer_clear(s->loop, &r->grace);
     if (r->has_agent)
         spawn_done(&r->agent);
-    janitor_stop(&r->janitor_fd); /* nothing of the agent is left to take advantage of it */
+    end_janitor(r); /* nothing of the agent is left to take advantage of it */
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);
     if (s->loop != NULL)

@@ -152,6 +152,15 @@ lat --files=workspace -- sh -ec 'cd libs/inner; echo 3 >g; git add -A; git commi
     git worktree list; git submodule status; git status --short' >"$live_dir/out" 2>&1
 equal "git works there, too" 0 $?
 contains "and knows the linked worktree" '/linked ' "$live_dir/out"
+lacks "a run that makes no repository has nothing to say about them" 'made repositories' "$live_dir/out"
+lat --files=workspace -- sh -ec 'git init -q fresh; mkdir -p libs/other; git clone -q --bare . libs/other/copy.git' >"$live_dir/out" 2>&1
+contains "repositories that the program makes are named at its end" 'made repositories.*fresh, libs/other/copy.git' "$live_dir/out"
+lat --files=workspace -- true >"$live_dir/out" 2>&1
+lacks "… and once only" 'made repositories' "$live_dir/out"
+live_user client mkdir -p "$home/plain"
+live_user client env -C "$home/plain" "$LATTICE" sandbox start --offline --files=workspace -- git init -q . >"$live_dir/out" 2>&1
+contains "the workspace itself, too" 'made repositories.*paths=\.' "$live_dir/out"
+rm -rf "$ws/libs/other" "$ws/fresh"
 lat --files=workspace --write ./libs -- sh -c "cd libs/inner && ${probe[*]}" >"$live_dir/out" 2>&1
 [ "$(grep -c ': got$' "$live_dir/out")" -gt $((all * 3 / 4)) ] && ok "repositories below what is named for writing are left to the program" ||
     not_ok "repositories below what is named for writing are left to the program"

@@ -197,6 +197,21 @@ static unsigned foreign_sockets(pid_t pid, unsigned *ret_sockets)
     return foreign;
 }
 
+/** Does a container's profile, or another filter round this test, refuse this family to everybody?
+ */
+static bool is_refused_outside(const char *const word[3])
+{
+    long family = strtol(word[0], NULL, 10);
+    int fd;
+
+    if (family != AF_ALG && family != AF_VSOCK) /* Docker's; other EPERMs want a privilege */
+        return false;
+    fd = socket((int)family, SOCK_STREAM, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd < 0 && errno == EPERM;
+}
+
 /** Compare each line with the table. Returns how many sockets it was given; @ret_pid: of the one
  * who says so. */
 static unsigned compare(struct inside *in, const struct case_table *t, pid_t *ret_pid,
@@ -215,8 +230,9 @@ static unsigned compare(struct inside *in, const struct case_table *t, pid_t *re
         if (strcmp(line, "end") == 0)
             return made;
         ck_assert_int_eq(sscanf(line, "%15s %15s %15s %63s", text[0], text[1], text[2], was), 4);
-        ck_assert_msg(is_listed(expected(t, word), was, '/'), "%s: expected %s", line,
-                      expected(t, word));
+        ck_assert_msg(is_listed(expected(t, word), was, '/') ||
+                          (strcmp(was, "EPERM") == 0 && is_refused_outside(word)),
+                      "%s: expected %s", line, expected(t, word));
         made += strcmp(was, "ok") == 0 ? 1 : 0;
         *ret_calls += 1;
     }

@@ -5,6 +5,9 @@
 here=$(dirname "$0")
 . "$here/lib.sh"
 [ -z "${2:-}" ] || start rsyncd 'listening on port 8730' bash "$here/rsyncd.sh" "$2"
+for _ in $(seq 200); do # its line comes before it listens
+    rsync "$1/" >/dev/null 2>&1 && break
+done
 url=$1/$(basename "$DIR")
 mkdir -p tree/sub
 seq 1 200000 >tree/numbers

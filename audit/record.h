@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One record in its two shapes: the message that crosses from the supervisor to the auditor, and
- * the JSON that is kept. Both follow one table of fields (record.c).
+ * the JSON that is kept. Both follow one table of fields (record_fields.h).
  */
 #ifndef AUDIT_RECORD_H
 #define AUDIT_RECORD_H

@@ -46,6 +46,10 @@ void dgram_close_all(struct dgram_table *t);
 int host_dgram_open(struct dgram *d, uint16_t local_port) MUST_USE;
 int host_dgram_send(struct dgram *d, const struct endpoint *dst, struct bytes payload) MUST_USE;
 void host_dgram_close(struct dgram *d);
+/** host_dgram_turn() - Take errors and datagrams by turns, some of each, until there is none, or
+ * the owner, who is told of each, closes the socket. Both functions say whether there was one. */
+void host_dgram_turn(struct dgram *d, uint32_t events, bool (*next_error)(struct dgram *d),
+                     bool (*next)(struct dgram *d));
 /** host_dgram_set_mark() - d->mark is what goes out next; of echo sockets, too. */
 int host_dgram_set_mark(struct dgram *d) MUST_USE;
 /** host_dgram_ask_marks() - Let the socket @fd tell what arrives with. */

@@ -87,20 +87,25 @@ int host_dgram_set_mark(struct dgram *d)
     return err < 0 ? err : tell(d, IP_TOS, IPV6_TCLASS, d->mark.class, &d->told.class);
 }
 
-static void host_ready(void *self, uint32_t events)
+void host_dgram_turn(struct dgram *d, uint32_t events, bool (*next_error)(struct dgram *d),
+                     bool (*next)(struct dgram *d))
 {
-    struct dgram *d = self;
     uint64_t serial = d->watch.serial_;
     bool more = true;
 
     for (unsigned i = 0; more && i < RECEIVES_PER_WAKEUP; i++) {
-        more = ((events & EPOLLERR) != 0 && take_error(d));
+        more = (events & EPOLLERR) != 0 && next_error(d);
         if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
             return; /* closed by its owner */
-        more = take_datagram(d) || more;
+        more = next(d) || more;
         if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
             return;
     }
+}
+
+static void host_ready(void *self, uint32_t events)
+{
+    host_dgram_turn(self, events, take_error, take_datagram);
 }
 
 int host_dgram_open(struct dgram *d, uint16_t local_port)

@@ -15,8 +15,6 @@
 #include "netstack/packet.h"
 #include "netstack/stack.h"
 
-#define RECEIVES_PER_WAKEUP 64
-
 /** Tell the owner of one error; it may close the socket. Returns false when there is none. */
 static bool take_error(struct dgram *d)
 {
@@ -55,18 +53,7 @@ static bool take_reply(struct dgram *d)
 
 static void host_echo_ready(void *self, uint32_t events)
 {
-    struct dgram *d = self;
-    uint64_t serial = d->watch.serial_;
-    bool more = true;
-
-    for (unsigned i = 0; more && i < RECEIVES_PER_WAKEUP; i++) {
-        more = (events & EPOLLERR) != 0 && take_error(d);
-        if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
-            return; /* closed by its owner */
-        more = take_reply(d) || more;
-        if (!d->is_used || !d->watch.is_active || d->watch.serial_ != serial)
-            return;
-    }
+    host_dgram_turn(self, events, take_error, take_reply);
 }
 
 int host_echo_try(void)

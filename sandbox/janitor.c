@@ -24,7 +24,7 @@
 #include "sandbox/files.h"
 #include "sandbox/masks.h"
 
-#define STOP_MS 2000 /* for a few calls to rmdir(2), and a search: it goes on when that is over */
+#define STOP_MS 10000 /* for what takes milliseconds, on a machine that has none to spare */
 
 /** A directory in which something may have been put, and its lock, which each sandbox shares. */
 struct kept {

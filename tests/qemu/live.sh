@@ -4,7 +4,7 @@
 # tests of tests/live, on this kernel with Yama 1 (or as YAMA=0 says), the x32 ABI on and without user namespaces.
 # Values are set for the tests that follow. Prints TAP. An emulated machine takes ten times as long and more.
 set -uo pipefail
-export LATTICE_SLOW=20 LIVE_WAIT_S=300 LIVE_SUITE_S=3000 LIVE_LIMIT_S=900
+export LATTICE_SLOW=20 LIVE_WAIT_S=300 LIVE_SUITE_S=4800 LIVE_LIMIT_S=900
 unset LATTICE_LONG
 dmesg -n 1
 case "$LATTICE_SOURCE" in

@@ -49,6 +49,7 @@ static int read_files(const char *path, const struct policy_files *agent, struct
 {
     static const char *const keys[] = {"files"};
     const struct json *ours = json_get(e->json, "lattice");
+    const struct json *files;
     int err = policy_new(POLICY_ENFORCE, &e->files);
 
     if (err < 0)
@@ -59,7 +60,15 @@ static int read_files(const char *path, const struct policy_files *agent, struct
     if (json_type(ours) != JSON_OBJECT)
         return json_fail(why, path, ours, "\"lattice\" must be an object");
     err = json_check_keys(ours, keys, ARRAY_COUNT(keys), path, why);
-    return err < 0 ? err : policy_parse_files(e->files, path, json_get(ours, "files"), why);
+    files = json_get(ours, "files");
+    if (err < 0 || files == NULL)
+        return err;
+    /* Paths are good for the mode in which they count; the file serves agents of both. */
+    policy_set_files_mode(e->files, POLICY_FILES_WORKSPACE);
+    err = policy_parse_files(e->files, path, files, why);
+    if (err == 0 && json_get(files, "mode") == NULL)
+        policy_set_files_mode(e->files, agent->mode);
+    return err;
 }
 
 static int take_entry(const char *path, const struct policy_files *agent, const struct json *v,

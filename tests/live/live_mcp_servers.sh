@@ -97,6 +97,8 @@ if "$LATTICE" doctor --json | grep -q '"id":"files","group":"walls","state":"ok"
     contains "it reads the workspace" '^same .*canary-work' "$live_dir/out"
     reading --files=workspace --read "$note" "same=$note"
     contains "what is open to the agent is open to its servers" '^same .*canary-note' "$live_dir/out"
+    reading --files=open "own=$key"
+    contains "with --files=open such a server starts, too, and reads every file" '^own .*canary-key' "$live_dir/out"
     sed -i 's/"files": {"read"/"files": {"mode": "workspace", "read"/' "$live_dir/files.json"
     live_user client env -C "$live_dir/home/ws" XDG_RUNTIME_DIR="$live_dir/run" "$LATTICE" sandbox start --name agent --offline \
         --audit-log "$live_dir/home/a.jsonl" --mcp "$live_dir/files.json" --allow-tool read -- \

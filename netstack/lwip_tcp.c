@@ -63,15 +63,26 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
     return ERR_OK;
 }
 
+static void disown(struct tcp_pcb *pcb)
+{
+    tcp_arg(pcb, NULL);
+    tcp_err(pcb, NULL);
+    tcp_recv(pcb, NULL);
+    tcp_sent(pcb, NULL);
+}
+
 static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
     struct flow *f = arg;
     struct lwip_end *l = &f->lwip;
 
-    (void)pcb;
     (void)err;
     if (p == NULL) {
         f->far_over = true;
+        if (pcb->state == CLOSING || pcb->state == TIME_WAIT) { /* both have said their last */
+            disown(pcb); /* lwIP ends it by itself, and would not say so */
+            l->pcb = NULL;
+        }
         flow_queue(f);
         return ERR_OK;
     }
@@ -131,14 +142,6 @@ static void adopt(struct flow *f, struct tcp_pcb *pcb)
     tcp_recv(pcb, on_received);
     tcp_sent(pcb, on_sent);
     tcp_nagle_disable(pcb); /* the relay writes what there is; waiting would only add latency */
-}
-
-static void disown(struct tcp_pcb *pcb)
-{
-    tcp_arg(pcb, NULL);
-    tcp_err(pcb, NULL);
-    tcp_recv(pcb, NULL);
-    tcp_sent(pcb, NULL);
 }
 
 /** RFC 6056 3.3.1: a random port, free toward this remote end. */
@@ -435,7 +438,7 @@ static bool end_time_wait(const struct packet *p, const struct packet_tcp *tcp,
     if (pcb == NULL || pcb->state != TIME_WAIT || tcp->seq != pcb->rcv_nxt ||
         !packet_checksum_ok(p))
         return false;
-    tcp_abort(pcb); /* says nothing, and nobody owns it */
+    tcp_abort(pcb); /* says nothing; nobody owns it any more: on_received() */
     return true;
 }
 

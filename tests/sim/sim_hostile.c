@@ -129,6 +129,42 @@ START_TEST(e2_syn_flood)
 }
 END_TEST
 
+/** The server ends first; its peer's end and a reset right behind it come at once, so that the
+ * connection is over before the gateway has had time to see that it is ending. */
+START_TEST(e2_end_and_reset_at_once)
+{
+    enum { TIMES = 200 };
+    struct rogue_segment s = {.window = 65535};
+    unsigned ended = 0;
+
+    set_up();
+    s.to = rogue_at;
+    for (unsigned i = 0; i < TIMES; i++) {
+        auto_fd server = -1;
+        const struct rogue_port *port;
+
+        s.from = (uint16_t)(3000 + i);
+        port = &rogue.ports[s.from];
+        ck_assert(rogue_connect(&rogue, s.from, &rogue_at, 65535, 1380, 10000));
+        server = accept4(rogue_listener, NULL, NULL, SOCK_CLOEXEC);
+        ck_assert_int_ge(server, 0);
+        ck_assert_int_eq(shutdown(server, SHUT_WR), 0);
+        rogue_turn(&rogue, 5);
+        ended += port->segments > 1 ? 1 : 0; /* SYN-ACK, and the end */
+        s.seq = OWN_SEQ;
+        s.ack = port->their_seq + 2;
+        s.flags = ROGUE_FIN | ROGUE_ACK;
+        rogue_send(&rogue, &s);
+        s.seq++;
+        s.flags = ROGUE_RST;
+        rogue_send(&rogue, &s);
+        rogue_turn(&rogue, 2);
+    }
+    ck_assert_uint_gt(ended, TIMES / 2); /* else it is another attack */
+    tear_down();
+}
+END_TEST
+
 /** Segments of one byte with a hole before each. */
 START_TEST(e2_out_of_order_flood)
 {
@@ -372,6 +408,7 @@ END_TEST
 
 static const struct suite_test tests[] = {
     SUITE_TEST(e1_local_ports_are_unpredictable),
+    SUITE_SLOW(e2_end_and_reset_at_once, 60),
     SUITE_SLOW(e2_syn_flood, 60),
     SUITE_SLOW(e2_out_of_order_flood, 60),
     {.name = "e2_tiny_segment_size",

@@ -26,6 +26,9 @@ static struct {
     struct wg_peer_id peer;
     int udp;
     pid_t go;
+    int go_log; /* what it writes, and what was read of that */
+    char go_text[16384];
+    size_t go_len;
     char name[16]; /* of the TUN device */
     char our_private[WG_KEY_TEXT_CAP];
     char our_public[WG_KEY_TEXT_CAP];
@@ -172,25 +175,26 @@ static int udp_open(enum ip_family family, uint16_t *ret_port)
     return fd;
 }
 
-/** Wait until wireguard-go says that it listens for configuration. */
+/** Wait until wireguard-go has said @what. */
+static void go_says(const char *what)
+{
+    while (strstr(t.go_text, what) == NULL) {
+        ssize_t got = read(t.go_log, t.go_text + t.go_len, sizeof(t.go_text) - 1 - t.go_len);
+
+        ck_assert_msg(got > 0, "wireguard-go ended, or says too much: %s", t.go_text);
+        t.go_len += (size_t)got;
+        t.go_text[t.go_len] = '\0';
+    }
+    /* The pipe stays open, or its log would kill it. */
+}
+
 static void go_start(void)
 {
-    char text[4096];
-    size_t len = 0;
-    int out;
-
     (void)snprintf(t.name, sizeof(t.name), "wgt%d", (int)getpid());
     ck_assert_int_eq(setenv("WG_PROCESS_FOREGROUND", "1", 1), 0);
     ck_assert_int_eq(setenv("LOG_LEVEL", "verbose", 1), 0);
-    t.go = start((const char *[]){"wireguard-go", t.name, NULL}, &out);
-    do {
-        ssize_t got = read(out, text + len, sizeof(text) - 1 - len);
-
-        ck_assert_msg(got > 0, "wireguard-go ended: %.*s", (int)len, text);
-        len += (size_t)got;
-        text[len] = '\0';
-    } while (strstr(text, "UAPI listener started") == NULL);
-    /* The pipe stays open, or its log would kill it. */
+    t.go = start((const char *[]){"wireguard-go", t.name, NULL}, &t.go_log);
+    go_says("UAPI listener started");
 }
 
 static void peer_set(bool has_preshared, uint16_t our_port, enum ip_family outer)
@@ -248,6 +252,8 @@ static void setup(bool has_preshared, uint16_t keepalive_s, enum ip_family outer
     RUN("ip", "addr", "add", "10.7.0.1/24", "dev", t.name);
     RUN("ip", "addr", "add", "fd07::1/64", "dev", t.name, "nodad");
     RUN("ip", "link", "set", t.name, "mtu", "1420", "up");
+    /* It takes the device as up in its own time, and answers nothing before. */
+    go_says("now Up");
 
     peer.endpoint = (struct endpoint){.ip = ip_v4(127, 0, 0, 1), .port = their_port};
     if (outer == IP_V6)

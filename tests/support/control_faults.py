@@ -83,11 +83,12 @@ r = d.revoke("late")
 ok(r.status in (200, 507), "a revocation is carried out or refused, nothing between", r)
 state = d.call("GET", ISO + "/agents/late?namespace=team", token=d.admin).data["phase"]
 ok(state == ("Revoked" if r.status == 200 else "Active"), "and says the truth", (r.status, state))
-calls = []
-for _ in range(40):
+calls, deadline = [], time.monotonic() + 30
+while time.monotonic() < deadline and (not calls or calls[-1].status == 200):  # until the auditor, in its own time, says so
     fill()  # what a checkpoint of the database gave back
     calls.append(d.call("POST", CALL, {"tool": "list_peers", "input": {}}, bot["jwt"]))
-ok({c.status for c in calls} <= {200, 503} and calls[-1].status == 503, "a tool call that cannot be recorded is not done", sorted({c.status for c in calls}))
+calls += [d.call("POST", CALL, {"tool": "list_peers", "input": {}}, bot["jwt"]) for _ in range(10)]
+ok({c.status for c in calls[-11:]} == {503}, "a tool call that cannot be recorded is not done", [c.status for c in calls[-11:]])
 ok(d.call("GET", "/healthz").status == 200 and counted("full") >= 1, "latticed lives, and counts", counted("full"))
 filler.close()
 os.unlink(small / "filler")

@@ -29,9 +29,11 @@ def call(word, port):
     try:
         c = socket.create_connection(("192.0.2.1", int(port)))
         c.sendall(word.encode())
-        print(word, c.recv(9).decode(), flush=True)
+        answer = c.recv(9).decode()
     except OSError as e:
-        print(word, e.strerror, flush=True)
+        answer = e.strerror
+    sys.stdout.write(f"{word} {answer}\n")  # one write: another thread's line must not come between
+    sys.stdout.flush()
 print("ready", flush=True)
 if sys.argv[1] == "wait":
     sys.stdin.readline()

@@ -95,10 +95,11 @@ struct flow {
     bool near_keeps_byte;    /* flow_attach_canary() */
     uint32_t near_kept;      /* … bytes in its queue that were passed on, or are the stand-in */
     uint8_t near_kept_count; /* … reads that left them there */
-    uint8_t near_needless;   /* edges since near_awaits_room that told nothing */
-    bool near_awaits_room;   /* it is watched for EPOLLOUT */
-    bool near_is_bulk;       /* the last read was a large one */
-    bool near_is_urgent;     /* an urgent byte may be in its queue */
+    struct loop_timer near_late; /* … takes them out at last */
+    uint8_t near_needless;       /* edges since near_awaits_room that told nothing */
+    bool near_awaits_room;       /* it is watched for EPOLLOUT */
+    bool near_is_bulk;           /* the last read was a large one */
+    bool near_is_urgent;         /* an urgent byte may be in its queue */
     bool near_readable;
     bool near_writable;
     bool near_rdhup;      /* the near end will send no more than what is queued */

@@ -13,7 +13,8 @@
  * A near end of AF_UNIX tells its peer of a reset only if unread bytes are queued when it is
  * closed. So a near end attached with flow_attach_canary() always keeps bytes in its queue: the
  * first byte there is a stand-in, later some that were already passed on. Small messages are only
- * peeked at, one call each, and taken out when there are several; of a large amount the last byte
+ * peeked at, one call each, and taken out when there are several, or a moment later: each of them,
+ * and a byte may be one, holds its part of the peer's send buffer. Of a large amount the last byte
  * stays. They are drained before an orderly close.
  */
 #include "netstack/flow.h"
@@ -34,7 +35,9 @@
 #define NEAR_NEEDLESS_MAX   16u   /* edges of EPOLLOUT that told nothing, until it is left out */
 #define NEAR_SMALL          512u  /* bytes that are peeked at; more are read */
 #define NEAR_KEPT_MAX       1024u /* bytes that were passed on and are still in the queue … */
-#define NEAR_KEPT_COUNT_MAX 16u   /* … and in how many messages: they fill the peer's buffer */
+#define NEAR_KEPT_COUNT_MAX 16u   /* … and after how many looks */
+#define NEAR_KEPT_SAFE      16u /* as messages of one byte these leave the peer's buffer free … */
+#define NEAR_KEPT_MS        2   /* … more are not kept for longer than this */
 static_assert(NEAR_KEPT_MAX + NEAR_SMALL <= RELAY_KEPT_CAP, "what is kept can be read at once");
 
 int leftover_keep(struct leftover *l, const uint8_t *data, size_t len)
@@ -92,6 +95,25 @@ static void near_ready(void *self, uint32_t events)
     flow_queue(f);
 }
 
+/** Take @len bytes that were passed on out of the near end's queue. */
+static void take_kept(struct flow *f, uint32_t len)
+{
+    ssize_t got = recv(f->near.fd, f->ns->kept, len, MSG_DONTWAIT);
+
+    if (got > 0)
+        f->near_kept -= (uint32_t)got;
+    f->near_kept_count = 0;
+}
+
+static void kept_for_long(void *self, struct mono now)
+{
+    struct flow *f = self;
+
+    (void)now;
+    if (f->near_kept > NEAR_KEPT_SAFE)
+        take_kept(f, f->near_kept - 1);
+}
+
 int relay_start(struct flow *f, int fd)
 {
     static const int on = 1;
@@ -115,17 +137,19 @@ int relay_start(struct flow *f, int fd)
     f->near_readable = true;
     f->near_writable = true;
     f->near_kept = f->near_keeps_byte ? 1 : 0;
+    f->near_late = (struct loop_timer){.expired = kept_for_long, .self = f, .at = MONO_NEVER};
     return 0;
 }
 
-/** Take @len bytes that were passed on out of the near end's queue. */
-static void take_kept(struct flow *f, uint32_t len)
+/** What was just passed on stays in the queue, but not for long. */
+static void bound_kept(struct flow *f)
 {
-    ssize_t got = recv(f->near.fd, f->ns->kept, len, MSG_DONTWAIT);
-
-    if (got > 0)
-        f->near_kept -= (uint32_t)got;
-    f->near_kept_count = 0;
+    if (f->near_kept > NEAR_KEPT_MAX || ++f->near_kept_count >= NEAR_KEPT_COUNT_MAX)
+        take_kept(f, f->near_kept - 1);
+    else if (f->near_kept > NEAR_KEPT_SAFE && f->near_late.at.ns == MONO_NEVER.ns &&
+             loop_timer_set(f->ns->loop, &f->near_late,
+                            mono_add_ms(loop_now(f->ns->loop), NEAR_KEPT_MS)) < 0)
+        take_kept(f, f->near_kept - 1);
 }
 
 void relay_keep_nothing(struct flow *f)
@@ -150,6 +174,7 @@ void relay_stop(struct flow *f, bool reset)
     if (f->near.fd < 0)
         return;
     loop_unwatch(f->ns->loop, &f->near);
+    loop_timer_clear(f->ns->loop, &f->near_late);
     if (reset && f->near_is_tcp)
         (void)setsockopt(f->near.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     if (!reset && f->near_kept > 0)
@@ -197,8 +222,7 @@ static ssize_t peek_small(struct flow *f, uint8_t *ret, size_t cap)
     f->near_kept += (uint32_t)got;
     f->near_is_bulk = (size_t)got == NEAR_SMALL;
     f->near_has_more = f->near_is_bulk; /* it may */
-    if (f->near_kept > NEAR_KEPT_MAX || ++f->near_kept_count >= NEAR_KEPT_COUNT_MAX)
-        take_kept(f, f->near_kept - 1);
+    bound_kept(f);
     return got;
 }
 

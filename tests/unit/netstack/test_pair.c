@@ -105,6 +105,43 @@ START_TEST(bytes_pass_both_ways_and_back_pressure_holds)
 }
 END_TEST
 
+/* Each message, and a byte may be one, holds its part of the writer's buffer until it is taken out:
+ * what was passed on must not hold it for ever. */
+START_TEST(a_writer_of_single_bytes_is_never_stuck)
+{
+    struct world w;
+    size_t sent = 0, got = 0, passes = 0;
+    char byte, bytes[4096];
+    ssize_t n;
+
+    setup(&w);
+    while (got < 5000) {
+        struct pollfd out = {.fd = w.agent[0], .events = POLLOUT};
+
+        if (poll(&out, 1, 0) == 1) { /* as programs do: only when they are told that it is free */
+            while (write(w.agent[0], "x", 1) == 1)
+                sent++;
+        }
+        ck_assert_int_eq(loop_turn(w.loop, mono_add_ms(mono_now(), 1000)), 0);
+        while ((n = read(w.agent[1], bytes, sizeof(bytes))) > 0)
+            got += (size_t)n;
+        ck_assert_uint_lt(++passes, 5000);
+    }
+    while (got < sent) {
+        turns(&w, 1);
+        while ((n = read(w.agent[1], bytes, sizeof(bytes))) > 0)
+            got += (size_t)n;
+    }
+    ck_assert_uint_eq(got, sent);
+    turns(&w, 4);
+    (void)close(w.agent[0]); /* what was kept is no reset */
+    w.agent[0] = -1;
+    turns(&w, 4);
+    ck_assert_int_eq(read(w.agent[1], &byte, 1), 0);
+    teardown(&w);
+}
+END_TEST
+
 START_TEST(half_close_leaves_the_other_way_open)
 {
     struct world w;
@@ -473,6 +510,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(a_flow_may_be_its_own_far_end),
     SUITE_TEST(a_reader_that_waits_hears_the_reset_only),
     SUITE_TEST(bytes_handed_over_keep_their_place),
+    SUITE_TEST(a_writer_of_single_bytes_is_never_stuck),
     SUITE_TEST(bytes_handed_over_wait_for_room),
     SUITE_TEST(bytes_pass_both_ways_and_back_pressure_holds),
     SUITE_TEST(half_close_leaves_the_other_way_open),

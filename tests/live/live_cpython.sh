@@ -125,7 +125,7 @@ judge() {
             fi
         done
         not_ok "$kind $suite: ${result//$'\n'/; }"
-        tail -n 5 "$live_dir/$kind-$try.$suite.log" | sed 's/^/#   /'
+        tail -n 60 "$live_dir/$kind-$try.$suite.log" | sed 's/^/#   /'
     done
 }
 exceptions=$LATTICE_SOURCE/tests/cases/cpython_exceptions.txt

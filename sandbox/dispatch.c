@@ -34,35 +34,41 @@ static int64_t sys_program_begins(struct session *s, struct trap *t)
 
 struct handler {
     int nr;
+    unsigned args; /* how many it has; the other registers hold anything */
     int64_t (*run)(struct session *s, struct trap *t);
     bool has_fd;       /* the first argument is a descriptor */
     bool may_continue; /* for sockets of the kernel's, and where the handler says why */
     bool is_blind;     /* works although the agent's memory cannot be read */
 };
 
+#define ON_SOCKET(name, handler, count)                                                            \
+    {                                                                                              \
+        .nr = SYS_##name, .args = (count), .run = (handler), .has_fd = true, .may_continue = true  \
+    }
+
 static const struct handler handlers[] = {
-    {.nr = SYS_socket, .run = sys_socket},
-    {.nr = SYS_bind, .run = sys_bind, .has_fd = true, .may_continue = true},
-    {.nr = SYS_connect, .run = sys_connect, .has_fd = true, .may_continue = true},
-    {.nr = SYS_listen, .run = sys_listen, .has_fd = true, .may_continue = true},
-    {.nr = SYS_accept, .run = sys_accept, .has_fd = true, .may_continue = true},
-    {.nr = SYS_accept4, .run = sys_accept, .has_fd = true, .may_continue = true},
-    {.nr = SYS_getsockname, .run = sys_getsockname, .has_fd = true, .may_continue = true},
-    {.nr = SYS_getpeername, .run = sys_getpeername, .has_fd = true, .may_continue = true},
-    {.nr = SYS_getsockopt, .run = sys_getsockopt, .has_fd = true, .may_continue = true},
-    {.nr = SYS_setsockopt, .run = sys_setsockopt, .has_fd = true, .may_continue = true},
-    {.nr = SYS_sendto, .run = sys_sendto, .has_fd = true, .may_continue = true},
-    {.nr = SYS_recvfrom, .run = sys_recvfrom, .has_fd = true, .may_continue = true},
-    {.nr = SYS_sendmsg, .run = sys_sendmsg, .has_fd = true, .may_continue = true},
-    {.nr = SYS_recvmsg, .run = sys_recvmsg, .has_fd = true, .may_continue = true},
-    {.nr = SYS_sendmmsg, .run = sys_sendmmsg, .has_fd = true, .may_continue = true},
-    {.nr = SYS_recvmmsg, .run = sys_recvmmsg, .has_fd = true, .may_continue = true},
-    {.nr = SYS_shutdown, .run = sys_shutdown, .has_fd = true, .may_continue = true},
-    {.nr = SYS_ioctl, .run = sys_ioctl, .has_fd = true, .may_continue = true},
-    {.nr = SYS_pidfd_send_signal, .run = sys_pidfd_send_signal},
-    {.nr = FILTER_EPOLL_CREATE, .run = sys_epoll_create, .may_continue = true, .is_blind = true},
-    {.nr = SYS_epoll_create1, .run = sys_epoll_create, .may_continue = true, .is_blind = true},
-    {.nr = FILTER_BEGIN_CALL, .run = sys_program_begins, .is_blind = true},
+    {.nr = SYS_socket, .args = 3, .run = sys_socket},
+    ON_SOCKET(bind, sys_bind, 3),
+    ON_SOCKET(connect, sys_connect, 3),
+    ON_SOCKET(listen, sys_listen, 2),
+    ON_SOCKET(accept, sys_accept, 3),
+    ON_SOCKET(accept4, sys_accept, 4),
+    ON_SOCKET(getsockname, sys_getsockname, 3),
+    ON_SOCKET(getpeername, sys_getpeername, 3),
+    ON_SOCKET(getsockopt, sys_getsockopt, 5),
+    ON_SOCKET(setsockopt, sys_setsockopt, 5),
+    ON_SOCKET(sendto, sys_sendto, 6),
+    ON_SOCKET(recvfrom, sys_recvfrom, 6),
+    ON_SOCKET(sendmsg, sys_sendmsg, 3),
+    ON_SOCKET(recvmsg, sys_recvmsg, 3),
+    ON_SOCKET(sendmmsg, sys_sendmmsg, 4),
+    ON_SOCKET(recvmmsg, sys_recvmmsg, 5),
+    ON_SOCKET(shutdown, sys_shutdown, 2),
+    ON_SOCKET(ioctl, sys_ioctl, 3),
+    {.nr = SYS_pidfd_send_signal, .args = 4, .run = sys_pidfd_send_signal},
+    {FILTER_EPOLL_CREATE, 1, sys_epoll_create, .may_continue = true, .is_blind = true},
+    {SYS_epoll_create1, 1, sys_epoll_create, .may_continue = true, .is_blind = true},
+    {FILTER_BEGIN_CALL, 6, sys_program_begins, .is_blind = true},
 };
 
 static const struct handler *handler_of(int nr)
@@ -204,6 +210,15 @@ static bool is_blind(int nr)
     return h != NULL && h->is_blind;
 }
 
+/** What a call has no argument for is chance: two of the same call differ in it. */
+static void forget_chance(struct call *call)
+{
+    const struct handler *h = handler_of(call->nr);
+
+    for (unsigned i = h != NULL ? h->args : 0; i < ARRAY_COUNT(call->arg); i++)
+        call->arg[i] = 0;
+}
+
 int dispatch_ready(struct session *s)
 {
     struct call call;
@@ -216,6 +231,7 @@ int dispatch_ready(struct session *s)
         return err;
     if (s->agents_err < 0 && !is_blind(call.nr))
         return s->agents_err;
+    forget_chance(&call);
     held_drop_thread(s->held, call.tid);
     if (replay_take(&s->replay, &call, &kept)) {
         if (notify_answer(&s->notify, call.id, kept) == -ENOENT)

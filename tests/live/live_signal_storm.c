@@ -3,7 +3,9 @@
  * A storm of exactly 5 000 signals over 3 000 connections. The victim is in turn the client and the
  * server of a peer; a sender follows its steps and strikes between and within its calls. The
  * signals are numbered and queued, so that one lost or delivered twice is seen; so are the
- * connections and what they carry. Natively first: the control.
+ * connections and what they carry, and messages to oneself. What a program leaves in the registers
+ * of arguments that a call does not have is chance, when it calls again too. Natively first: the
+ * control.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +19,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,10 +29,22 @@
 
 #define CYCLES  (3000 / inside_slowness())
 #define SIGNALS (5000 / inside_slowness())
-#define STEPS   (CYCLES / 2 * 7) /* calls: four as the client, three as the server */
-#define LAG_MAX 16u              /* signals that the victim may be ahead of the sender */
+#define STEPS   (CYCLES / 2 * 11) /* calls: four as the client, three as the server, two as both */
+#define LAG_MAX 16u               /* signals that the victim may be ahead of the sender */
 
-enum step { STEP_SOCKET, STEP_CONNECT, STEP_ACCEPT, STEP_RECV, STEP_SEND, STEP_COUNT };
+/* A call of three arguments: the rest is chance. */
+#define CALL(name, a, b, c) syscall(SYS_##name, a, b, c, random(), random(), random())
+
+enum step {
+    STEP_SOCKET,
+    STEP_CONNECT,
+    STEP_ACCEPT,
+    STEP_RECV,
+    STEP_SEND,
+    STEP_SENDMSG,
+    STEP_RECVMSG,
+    STEP_COUNT
+};
 
 /** Shared by victim, peer and sender. */
 struct shared {
@@ -90,19 +106,44 @@ static int get_number(int fd, uint32_t expected)
     return 0;
 }
 
-static int be_client(const struct sockaddr_in *to, uint32_t number)
+/** A message to oneself, through a pair of sockets of the kernel's. */
+static int tell_oneself(const int *pair, uint32_t number)
 {
-    int fd, r;
+    uint32_t got = 0;
+    struct iovec out = {.iov_base = &number, .iov_len = sizeof(number)};
+    struct iovec in = {.iov_base = &got, .iov_len = sizeof(got)};
+    struct msghdr msg = {.msg_iov = &out, .msg_iovlen = 1};
+    long n;
 
     begin();
     do
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        n = CALL(sendmsg, pair[0], &msg, MSG_NOSIGNAL);
+    while (again(STEP_SENDMSG, n));
+    EXPECT(n == sizeof(number));
+    msg.msg_iov = &in;
+    begin();
+    do
+        n = CALL(recvmsg, pair[1], &msg, 0);
+    while (again(STEP_RECVMSG, n));
+    EXPECT(n == sizeof(got));
+    EXPECT(got == number);
+    return 0;
+}
+
+static int be_client(const struct sockaddr_in *to, uint32_t number)
+{
+    int fd;
+    long r;
+
+    begin();
+    do
+        fd = (int)CALL(socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     while (again(STEP_SOCKET, fd));
     EXPECT(fd >= 0);
     begin();
-    r = connect(fd, (const struct sockaddr *)to, sizeof(*to));
+    r = CALL(connect, fd, to, sizeof(*to));
     while (again(STEP_CONNECT, r)) { /* it goes on meanwhile, or has not begun */
-        r = connect(fd, (const struct sockaddr *)to, sizeof(*to));
+        r = CALL(connect, fd, to, sizeof(*to));
         if (r < 0 && errno == EISCONN)
             r = 0;
     }
@@ -119,7 +160,7 @@ static int be_server(int listener, uint32_t number)
 
     begin();
     do
-        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        fd = (int)CALL(accept, listener, NULL, NULL);
     while (again(STEP_ACCEPT, fd));
     EXPECT(fd >= 0);
     EXPECT(get_number(fd, number) == 0);
@@ -140,9 +181,9 @@ static int listen_on(struct sockaddr_in *ret)
     return fd;
 }
 
-static bool is_idle(int listener)
+static bool is_idle(int fd)
 {
-    struct pollfd p = {.fd = listener, .events = POLLIN};
+    struct pollfd p = {.fd = fd, .events = POLLIN};
 
     return poll(&p, 1, 0) == 0;
 }
@@ -177,17 +218,22 @@ static int send_signals(pid_t victim)
 
 static int suffer(int listener, const struct sockaddr_in *to)
 {
-    unsigned before = suite_open_fds();
+    int pair[2];
+    unsigned before;
 
+    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    before = suite_open_fds();
     for (uint32_t i = 0; i < CYCLES; i++) {
         while (received + LAG_MAX < i * SIGNALS / CYCLES)
             (void)sched_yield();
         EXPECT((i % 2 == 0 ? be_client(to, i) : be_server(listener, i)) == 0);
+        EXPECT(tell_oneself(pair, i) == 0);
     }
     while (received < SIGNALS) /* those still under way */
         (void)sched_yield();
     EXPECT(suite_open_fds() == before);
     EXPECT(is_idle(listener));
+    EXPECT(is_idle(pair[1])); /* no message was sent twice */
     return 0;
 }
 
@@ -255,9 +301,10 @@ static int storm(bool is_restarting, unsigned sum_min)
     for (unsigned i = 0; i < STEP_COUNT; i++)
         sum += interrupted[i];
     printf("%u signals over %u connections; EINTR: socket %u, connect %u, accept %u, recv %u, "
-           "send %u\n",
+           "send %u, sendmsg %u, recvmsg %u\n",
            (unsigned)received, CYCLES, interrupted[STEP_SOCKET], interrupted[STEP_CONNECT],
-           interrupted[STEP_ACCEPT], interrupted[STEP_RECV], interrupted[STEP_SEND]);
+           interrupted[STEP_ACCEPT], interrupted[STEP_RECV], interrupted[STEP_SEND],
+           interrupted[STEP_SENDMSG], interrupted[STEP_RECVMSG]);
     (void)fflush(stdout);
     EXPECT(is_restarting ? sum == 0 : sum >= sum_min);
     return 0;

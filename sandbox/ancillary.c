@@ -19,8 +19,7 @@
 #define TUNNEL_INDEX   2
 
 struct writer {
-    uint8_t data[512];
-    size_t len;
+    struct ancillary *to;
     size_t room;
     bool is_cut;
 };
@@ -28,8 +27,8 @@ struct writer {
 static void put(struct writer *w, int level, int type, const void *value, size_t len)
 {
     struct cmsghdr header = {.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
-
-    size_t room = w->room < sizeof(w->data) ? w->room - w->len : sizeof(w->data) - w->len;
+    struct ancillary *to = w->to;
+    size_t room = (w->room < sizeof(to->data) ? w->room : sizeof(to->data)) - to->len;
     size_t space = CMSG_SPACE(len) < room ? CMSG_SPACE(len) : room;
 
     if (room < sizeof(header)) {
@@ -40,10 +39,10 @@ static void put(struct writer *w, int level, int type, const void *value, size_t
         w->is_cut = true;
         header.cmsg_len = room;
     }
-    memset(w->data + w->len, 0, space);
-    memcpy(w->data + w->len, &header, sizeof(header));
-    memcpy(w->data + w->len + CMSG_LEN(0), value, header.cmsg_len - sizeof(header));
-    w->len += space;
+    memset(to->data + to->len, 0, space);
+    memcpy(to->data + to->len, &header, sizeof(header));
+    memcpy(to->data + to->len + CMSG_LEN(0), value, header.cmsg_len - sizeof(header));
+    to->len += space;
 }
 
 static bool wants(const struct vsock *v, int level, int name)
@@ -154,14 +153,14 @@ static void put_error(struct writer *w, const struct vsock *v, const struct vsoc
         sizeof(value.error) + len);
 }
 
-int ancillary_write(struct session *s, const struct trap *t, uint64_t control, uint64_t room,
-                    const struct vsock_note *note, size_t *ret_len, int *flags)
+void ancillary_make(struct session *s, const struct vsock *v, const struct vsock_note *note,
+                    size_t room, struct ancillary *ret, int *flags)
 {
-    const struct vsock *v = t->sock;
-    struct writer w = {.room = room};
+    struct writer w = {.to = ret, .room = room};
     struct ip to = arrived_at(s, v, note);
     int index = ip_is_loopback(&to) ? LOOPBACK_INDEX : TUNNEL_INDEX;
 
+    ret->len = 0;
     put_times(&w, v, note->wall_ns);
     if (note->error != 0) {
         put_error(&w, v, note);
@@ -173,8 +172,6 @@ int ancillary_write(struct session *s, const struct trap *t, uint64_t control, u
     }
     if (w.is_cut)
         *flags |= MSG_CTRUNC;
-    *ret_len = w.len < room ? w.len : room;
-    return trap_write(s, t, control, w.data, *ret_len);
 }
 
 /** The number in a control message: a byte or an int. -1: neither. */

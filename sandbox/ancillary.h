@@ -16,9 +16,15 @@
 int ancillary_read(struct session *s, const struct trap *t, uint64_t control, uint64_t len,
                    bool is_v6, struct udp_wish *wish) MUST_USE;
 
-/** ancillary_write() - Write what the options of the socket ask for about the datagram of @note.
- * *ret_len: bytes written; MSG_CTRUNC is set in *flags when the room was too small. */
-int ancillary_write(struct session *s, const struct trap *t, uint64_t control, uint64_t room,
-                    const struct vsock_note *note, size_t *ret_len, int *flags) MUST_USE;
+/** Control data on its way to the agent. */
+struct ancillary {
+    uint8_t data[512];
+    size_t len;
+};
+
+/** ancillary_make() - What the options of the socket ask for about the datagram of @note, for
+ * @room bytes of the agent's. MSG_CTRUNC is set in *flags when the room was too small. */
+void ancillary_make(struct session *s, const struct vsock *v, const struct vsock_note *note,
+                    size_t room, struct ancillary *ret, int *flags);
 
 #endif

@@ -58,6 +58,11 @@ int trap_write(struct session *s, const struct trap *t, uint64_t to, const void 
     return agent_write(&s->agents, t->call.tid, (struct agent_ptr){to}, data, len);
 }
 
+int trap_tell(struct session *s, const struct trap *t, uint64_t to, const void *data, size_t len)
+{
+    return agent_write(&s->agents, t->call.tid, (struct agent_ptr){to}, data, len);
+}
+
 int sockaddr_read(struct session *s, const struct trap *t, uint64_t addr, uint64_t len,
                   struct sockaddr_storage *ret, unsigned *ret_len)
 {

@@ -116,6 +116,11 @@ int trap_read(struct session *s, const struct trap *t, uint64_t from, void *ret,
               size_t len) MUST_USE;
 int trap_write(struct session *s, const struct trap *t, uint64_t to, const void *data,
                size_t len) MUST_USE;
+/** trap_tell() - Write what a call that has had its effect tells, right after a question whether it
+ * still waits, and without another: if a signal has ended it since, the answer is kept for the call
+ * that follows. */
+int trap_tell(struct session *s, const struct trap *t, uint64_t to, const void *data,
+              size_t len) MUST_USE;
 bool trap_is_nonblock(struct session *s, const struct trap *t);
 /** session_guards() - Is it a process of ours that the agent may not signal? */
 bool session_guards(const struct session *s, pid_t pid);

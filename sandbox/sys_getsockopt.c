@@ -30,6 +30,7 @@ static int64_t get_error(struct session *s, struct trap *t)
     struct vsock *v = t->sock;
     int32_t err = v->so_error;
     socklen_t len = sizeof(err);
+    int64_t told;
 
     if (tcp_is_pending(v)) {
         tcp_settle(s, t);
@@ -50,7 +51,10 @@ static int64_t get_error(struct session *s, struct trap *t)
             v->state != VSOCK_FAILED)
             err = native;
     }
-    return give_int(s, t, err);
+    told = give_int(s, t, err);
+    if (told == -ESRCH)
+        v->so_error = err; /* for the call that follows */
+    return told;
 }
 
 static int64_t get_linger(struct session *s, struct trap *t)

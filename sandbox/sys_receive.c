@@ -4,6 +4,10 @@
  * message semantics fit, so those are continued where no address could leak; on UDP, ping and
  * netlink sockets they are done here, through a duplicate of the agent's end. The notes say who
  * sent what is queued there.
+ *
+ * What is taken from a queue cannot be put back at its head. So all that may fail is done before:
+ * whether the call is still there is asked last, and what was taken is then written without asking
+ * again. If a signal ends the call meanwhile, the answer is kept for the one that follows.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,7 +23,7 @@
 #include "sandbox/udp_errors.h"
 
 #define PAYLOAD_PIECES 8u /* of a received datagram, that are written together with its name */
-static_assert(PAYLOAD_PIECES + 4 <= AGENT_PIECES_MAX, "name and three header fields");
+static_assert(PAYLOAD_PIECES + 6 <= AGENT_PIECES_MAX, "name, control data, four header fields");
 
 static int64_t receive_unix(struct session *s, const struct trap *t, const struct message *m)
 {
@@ -50,7 +54,7 @@ static int64_t receive_unix_mmsg(struct session *s, const struct trap *t, unsign
             break;
         len = (uint32_t)n;
         done++;
-        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+        n = trap_tell(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
     }
     return done > 0 ? (int64_t)done : n;
 }
@@ -68,15 +72,17 @@ static int64_t receive_stream(struct session *s, struct trap *t, const struct me
         return CALL_CONTINUE; /* no duplicate: the name of our end is all that can be learnt */
     if (t->sock->state != VSOCK_CONNECTED && t->sock->state != VSOCK_OVER)
         return -ENOTCONN;
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
     n = recv(t->fd, s->scratch, len, (m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC)) | MSG_DONTWAIT);
     if (n < 0) {
         if (errno != EAGAIN || trap_is_nonblock(s, t) || (m->flags & MSG_DONTWAIT) != 0)
             return -errno;
         return trap_hold_fd(s, t, HELD_INPUT, SO_RCVTIMEO, EPOLLIN | EPOLLRDHUP);
     }
-    err = trap_write(s, t, (uint64_t)(uintptr_t)m->iov[0].iov_base, s->scratch, (size_t)n);
+    err = trap_tell(s, t, (uint64_t)(uintptr_t)m->iov[0].iov_base, s->scratch, (size_t)n);
     if (err == 0)
-        err = trap_write(s, t, t->call.arg[5], &none, sizeof(none));
+        err = trap_tell(s, t, t->call.arg[5], &none, sizeof(none));
     return err < 0 ? err : n;
 }
 
@@ -140,9 +146,7 @@ static int reply_payload(struct session *s, const struct trap *t, const struct m
     size_t done = 0;
 
     if (m->iov_count > PAYLOAD_PIECES)
-        return notify_is_valid(&s->notify, t->call.id)
-                   ? agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len)
-                   : -ESRCH;
+        return agent_scatter(&s->agents, t->call.tid, m->iov, m->iov_count, s->scratch, len);
     for (unsigned i = 0; i < m->iov_count && done < len; i++) {
         size_t part = m->iov[i].iov_len < len - done ? m->iov[i].iov_len : len - done;
 
@@ -181,19 +185,25 @@ static int source_room(struct session *s, const struct trap *t, const struct mes
     return err;
 }
 
-static int64_t receive_packet(struct session *s, struct trap *t, const struct message *m)
+/** Take one datagram and write it where @m says; @told: where its length goes, too, or 0. */
+static int64_t receive_packet(struct session *s, struct trap *t, const struct message *m,
+                              uint64_t told)
 {
     struct reply r = {.count = 0};
     struct sockaddr_storage name;
+    struct ancillary control = {.len = 0};
     struct vsock_note note;
-    int64_t n = take_datagram(s, t, m->flags, &note);
     int out_flags = 0;
-    size_t control_len = 0;
-    uint32_t room = 0;
+    uint32_t room = 0, told_len;
     unsigned name_len;
+    int64_t n;
     size_t len;
+    int room_err = source_room(s, t, m, &room);
     int err;
 
+    if (!notify_is_valid(&s->notify, t->call.id))
+        return -ESRCH;
+    n = take_datagram(s, t, m->flags, &note);
     if (n < 0)
         return n;
     len = (size_t)n < m->total ? (size_t)n : m->total;
@@ -201,32 +211,32 @@ static int64_t receive_packet(struct session *s, struct trap *t, const struct me
         out_flags |= MSG_TRUNC;
     err = reply_payload(s, t, m, len, &r);
     if (err == 0)
-        err = source_room(s, t, m, &room);
+        err = room_err; /* seen when the datagram is gone, as in the kernel */
+    if (err < 0)
+        return err;
     if (note.error != 0)
         out_flags |= MSG_ERRQUEUE;
-    if (err == 0 && vsock_is_dgram(t->sock) && m->control != 0)
-        err = ancillary_write(s, t, m->control, m->control_len, &note, &control_len, &out_flags);
-    if (err < 0)
-        return notify_is_valid(&s->notify, t->call.id) ? err : -ESRCH;
+    if (vsock_is_dgram(t->sock) && m->control != 0)
+        ancillary_make(s, t->sock, &note, m->control_len, &control, &out_flags);
     name_len = m->name != 0 ? source_name(t->sock, &note, &name) : 0;
     reply_put(&r, m->name, &name, name_len < room ? name_len : room);
+    reply_put(&r, m->control, control.data, control.len);
     if (m->header != 0) {
         reply_put(&r, m->header + offsetof(struct msghdr, msg_namelen), &name_len,
                   sizeof(name_len));
         reply_put(&r, m->header + offsetof(struct msghdr, msg_flags), &out_flags,
                   sizeof(out_flags));
-        reply_put(&r, m->header + offsetof(struct msghdr, msg_controllen), &control_len,
-                  sizeof(control_len));
+        reply_put(&r, m->header + offsetof(struct msghdr, msg_controllen), &control.len,
+                  sizeof(control.len));
     } else if (m->name != 0) {
         reply_put(&r, t->call.arg[5], &name_len, sizeof(name_len));
     }
-    if (!notify_is_valid(&s->notify, t->call.id))
-        return -ESRCH;
-    err = agent_write_pieces(&s->agents, t->call.tid, r.pieces, r.count);
-    if (err < 0)
-        return err;
     /* ping_recvmsg() has no MSG_TRUNC */
-    return (m->flags & MSG_TRUNC) != 0 && t->sock->kind != VSOCK_PING ? n : (int64_t)len;
+    n = (m->flags & MSG_TRUNC) != 0 && t->sock->kind != VSOCK_PING ? n : (int64_t)len;
+    told_len = (uint32_t)n;
+    reply_put(&r, told, &told_len, told != 0 ? sizeof(told_len) : 0);
+    err = agent_write_pieces(&s->agents, t->call.tid, r.pieces, r.count);
+    return err < 0 ? err : n;
 }
 
 int64_t sys_recvfrom(struct session *s, struct trap *t)
@@ -236,7 +246,7 @@ int64_t sys_recvfrom(struct session *s, struct trap *t)
     if (t->sock == NULL)
         return CALL_CONTINUE;
     message_of_call(t, &m);
-    return t->sock->kind == VSOCK_TCP ? receive_stream(s, t, &m) : receive_packet(s, t, &m);
+    return t->sock->kind == VSOCK_TCP ? receive_stream(s, t, &m) : receive_packet(s, t, &m, 0);
 }
 
 /** The kernel would fill in the name of our end. TCP says that there is none: say it for the
@@ -285,7 +295,7 @@ int64_t sys_recvmsg(struct session *s, struct trap *t)
         return receive_stream_msg(s, t);
     n = message_read(s, t, t->call.arg[1], (int)t->call.arg[2], &m);
     if (n == 0)
-        n = t->sock == NULL ? receive_unix(s, t, &m) : receive_packet(s, t, &m);
+        n = t->sock == NULL ? receive_unix(s, t, &m) : receive_packet(s, t, &m, 0);
     message_done(&m);
     return n;
 }
@@ -334,7 +344,7 @@ static int limit_write(struct session *s, const struct trap *t, const struct bat
         return 0;
     if (left > 0)
         raw = (struct timespec){.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
-    return trap_write(s, t, t->call.arg[4], &raw, sizeof(raw));
+    return trap_tell(s, t, t->call.arg[4], &raw, sizeof(raw));
 }
 
 /** Is there more to wait for? Says no when in doubt: what there is, is then taken. */
@@ -378,16 +388,11 @@ static int64_t batch_take(struct session *s, struct trap *t, unsigned count, int
 
     while (done < count) {
         uint64_t at = t->call.arg[1] + done * sizeof(struct mmsghdr);
-        uint32_t len;
 
         n = message_read(s, t, at, done == 0 ? flags : flags | MSG_DONTWAIT, &m);
         if (n == 0)
-            n = receive_packet(s, t, &m);
+            n = receive_packet(s, t, &m, at + offsetof(struct mmsghdr, msg_len));
         message_done(&m);
-        if (n < 0)
-            break;
-        len = (uint32_t)n;
-        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
         if (n < 0)
             break;
         done++;

@@ -245,7 +245,7 @@ static int64_t send_unix_mmsg(struct session *s, struct trap *t, unsigned count)
             break;
         len = (uint32_t)n;
         done++;
-        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+        n = trap_tell(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
     }
     return done > 0 ? (int64_t)done : n;
 }
@@ -295,7 +295,7 @@ int64_t sys_sendmmsg(struct session *s, struct trap *t)
         if (n < 0)
             break;
         len = (uint32_t)n;
-        n = trap_write(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+        n = trap_tell(s, t, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
     }
     return done > 0 ? (int64_t)done : n;
 }

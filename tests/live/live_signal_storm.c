@@ -24,13 +24,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/support/inside.h"
 #include "tests/support/suite.h"
 
 #define CYCLES  (3000 / inside_slowness())
 #define SIGNALS (5000 / inside_slowness())
-#define STEPS   (CYCLES / 2 * 11) /* calls: four as the client, three as the server, two as both */
-#define LAG_MAX 16u               /* signals that the victim may be ahead of the sender */
+#define POSTS   3 /* datagrams of a cycle */
+/* Calls: four as the client, three as the server, those to oneself as both. */
+#define STEPS   (CYCLES / 2 * (4 + 3 + 2 * (2 + 2 * POSTS)))
+#define LAG_MAX 16u /* signals that the victim may be ahead of the sender */
 
 /* A call of three arguments: the rest is chance. */
 #define CALL(name, a, b, c) syscall(SYS_##name, a, b, c, random(), random(), random())
@@ -43,6 +46,8 @@ enum step {
     STEP_SEND,
     STEP_SENDMSG,
     STEP_RECVMSG,
+    STEP_SENDTO,
+    STEP_RECVFROM,
     STEP_COUNT
 };
 
@@ -130,6 +135,29 @@ static int tell_oneself(const int *pair, uint32_t number)
     return 0;
 }
 
+/** A datagram to oneself: it is sent once, and arrives. */
+static int post_to_oneself(int fd, const struct sockaddr_in *name, uint32_t number)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    uint32_t got = 0;
+    ssize_t n;
+
+    begin();
+    do
+        n = sendto(fd, &number, sizeof(number), 0, (const struct sockaddr *)name, sizeof(*name));
+    while (again(STEP_SENDTO, n));
+    EXPECT(n == sizeof(number));
+    begin();
+    do
+        n = recvfrom(fd, &got, sizeof(got), 0, (struct sockaddr *)&from, &len);
+    while (again(STEP_RECVFROM, n));
+    EXPECT(n == sizeof(got));
+    EXPECT(got == number);
+    EXPECT(from.sin_port == name->sin_port);
+    return 0;
+}
+
 static int be_client(const struct sockaddr_in *to, uint32_t number)
 {
     int fd;
@@ -169,13 +197,14 @@ static int be_server(int listener, uint32_t number)
     return 0;
 }
 
-static int listen_on(struct sockaddr_in *ret)
+static int listen_on(int type, struct sockaddr_in *ret)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     socklen_t len = sizeof(*ret);
 
     *ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (fd < 0 || bind(fd, (struct sockaddr *)ret, sizeof(*ret)) < 0 || listen(fd, 16) < 0 ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)ret, sizeof(*ret)) < 0 ||
+        (type == SOCK_STREAM && listen(fd, 16) < 0) ||
         getsockname(fd, (struct sockaddr *)ret, &len) < 0)
         return -1;
     return fd;
@@ -200,6 +229,15 @@ static int peer(int listener, const struct sockaddr_in *victim)
     return 0;
 }
 
+/** Let up to 50 us pass, so that the signal comes anywhere in a call, and not only at its begin. */
+static void dally(void)
+{
+    struct mono until = mono_add_ns(mono_now(), random() % 50000);
+
+    while (mono_before(mono_now(), until))
+        continue;
+}
+
 /** The sender: signal k is sent when the victim has come to its share of all steps. */
 static int send_signals(pid_t victim)
 {
@@ -208,6 +246,7 @@ static int send_signals(pid_t victim)
 
         while (shared->steps < k * STEPS / SIGNALS)
             (void)sched_yield();
+        dally();
         while (sigqueue(victim, SIGRTMIN, number) < 0) {
             EXPECT(errno == EAGAIN); /* too many are pending */
             (void)sched_yield();
@@ -216,24 +255,31 @@ static int send_signals(pid_t victim)
     return 0;
 }
 
-static int suffer(int listener, const struct sockaddr_in *to)
-{
+/** What the victim talks to itself with. */
+struct mirror {
     int pair[2];
-    unsigned before;
+    int post;
+    struct sockaddr_in name; /* of post */
+};
 
-    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-    before = suite_open_fds();
+static int suffer(int listener, const struct sockaddr_in *to, const struct mirror *m)
+{
+    unsigned before = suite_open_fds();
+
     for (uint32_t i = 0; i < CYCLES; i++) {
         while (received + LAG_MAX < i * SIGNALS / CYCLES)
             (void)sched_yield();
         EXPECT((i % 2 == 0 ? be_client(to, i) : be_server(listener, i)) == 0);
-        EXPECT(tell_oneself(pair, i) == 0);
+        EXPECT(tell_oneself(m->pair, i) == 0);
+        for (uint32_t k = 0; k < POSTS; k++)
+            EXPECT(post_to_oneself(m->post, &m->name, i * POSTS + k) == 0);
     }
     while (received < SIGNALS) /* those still under way */
         (void)sched_yield();
     EXPECT(suite_open_fds() == before);
     EXPECT(is_idle(listener));
-    EXPECT(is_idle(pair[1])); /* no message was sent twice */
+    EXPECT(is_idle(m->pair[1])); /* no message was sent twice … */
+    EXPECT(is_idle(m->post));    /* … and no datagram */
     return 0;
 }
 
@@ -281,11 +327,14 @@ static int storm(bool is_restarting, unsigned sum_min)
     struct sigaction action = {.sa_sigaction = on_signal,
                                .sa_flags = SA_SIGINFO | (is_restarting ? SA_RESTART : 0)};
     struct sockaddr_in mine, theirs;
-    int listener = listen_on(&mine), other = listen_on(&theirs);
+    int listener = listen_on(SOCK_STREAM, &mine), other = listen_on(SOCK_STREAM, &theirs);
+    struct mirror mirror;
     unsigned sum = 0;
     pid_t pid, sender;
 
-    EXPECT(listener >= 0 && other >= 0);
+    mirror.post = listen_on(SOCK_DGRAM, &mirror.name);
+    EXPECT(listener >= 0 && other >= 0 && mirror.post >= 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, mirror.pair) == 0);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT(shared != MAP_FAILED);
     pid = start(peer, other, &mine);
@@ -293,7 +342,7 @@ static int storm(bool is_restarting, unsigned sum_min)
     EXPECT(sigaction(SIGRTMIN, &action, NULL) == 0);
     sender = start_sender(getpid());
     EXPECT(sender > 0);
-    EXPECT(suffer(listener, &theirs) == 0);
+    EXPECT(suffer(listener, &theirs, &mirror) == 0);
     EXPECT(ended_well(pid));
     EXPECT(ended_well(sender));
     EXPECT(received == SIGNALS);
@@ -301,10 +350,11 @@ static int storm(bool is_restarting, unsigned sum_min)
     for (unsigned i = 0; i < STEP_COUNT; i++)
         sum += interrupted[i];
     printf("%u signals over %u connections; EINTR: socket %u, connect %u, accept %u, recv %u, "
-           "send %u, sendmsg %u, recvmsg %u\n",
+           "send %u, sendmsg %u, recvmsg %u, sendto %u, recvfrom %u\n",
            (unsigned)received, CYCLES, interrupted[STEP_SOCKET], interrupted[STEP_CONNECT],
            interrupted[STEP_ACCEPT], interrupted[STEP_RECV], interrupted[STEP_SEND],
-           interrupted[STEP_SENDMSG], interrupted[STEP_RECVMSG]);
+           interrupted[STEP_SENDMSG], interrupted[STEP_RECVMSG], interrupted[STEP_SENDTO],
+           interrupted[STEP_RECVFROM]);
     (void)fflush(stdout);
     EXPECT(is_restarting ? sum == 0 : sum >= sum_min);
     return 0;

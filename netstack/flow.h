@@ -148,6 +148,8 @@ struct carrier {
     /** Let go of the far end: in order (after send_end), or by a reset. Also frees what is queued.
      */
     void (*close)(struct flow *f, bool reset);
+    /** What waits here for the near end is still the sender's: its reset overtakes it. */
+    bool is_outrun;
 };
 extern const struct carrier host_carrier;
 extern const struct carrier lwip_carrier;

@@ -110,6 +110,7 @@ static const struct carrier pair_carrier = {
     .take = pair_take,
     .flush = pair_flush,
     .close = pair_close,
+    .is_outrun = true,
 };
 
 void flow_limit(struct flow *f, int32_t bytes)

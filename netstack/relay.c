@@ -318,6 +318,13 @@ static int pass_leftover(struct flow *f)
     return 1;
 }
 
+/** Bytes of the near end's wait for room. A reset, its close with unread bytes, does not: whoever
+ * sent it is gone. Returns 0 or -errno. */
+static int pump_blocked(struct flow *f)
+{
+    return f->near_err && f->near_hup ? near_error(f) : 0;
+}
+
 /** near → far. Returns 1: the budget is used up; 0: nothing more to do now; -errno: the flow broke.
  */
 static int pump_out(struct flow *f)
@@ -330,12 +337,12 @@ static int pump_out(struct flow *f)
         ssize_t got;
 
         if (left <= 0)
-            return left;
+            return left < 0 ? left : pump_blocked(f);
         if (!f->near_readable)
             return 0;
         room = f->carrier->room(f);
         if (room == 0)
-            return 0;
+            return pump_blocked(f);
         if (budget == 0)
             return 1;
         want = room < RELAY_CHUNK ? room : RELAY_CHUNK;
@@ -534,7 +541,7 @@ enum relay_result relay_run(struct flow *f)
     }
     if (f->far_failed) {
         /* What was received before the reset can still be read, as from a socket. */
-        if (!f->near_hup && has_undelivered(f) && !speaks_to_nobody(f))
+        if (!f->near_hup && !f->carrier->is_outrun && has_undelivered(f) && !speaks_to_nobody(f))
             return in > 0 ? RELAY_AGAIN : RELAY_WAIT;
         flow_end(f, f->err, /*reset_far=*/true);
         return RELAY_GONE;

@@ -234,6 +234,36 @@ START_TEST(a_reader_that_waits_hears_the_reset_only)
 }
 END_TEST
 
+/* One that was sent more than it reads is told at once that the sender went away with bytes unread:
+ * a reset does not wait for what is still on the sender's side. */
+START_TEST(reset_passes_bytes_that_found_no_room)
+{
+    static uint8_t data[1 << 16];
+    struct world w;
+    struct pollfd told = {.events = 0};
+    ssize_t n;
+
+    setup(&w);
+    for (unsigned i = 0; i < 50; i++) { /* the receiver has enough */
+        (void)!write(w.agent[0], data, sizeof(data));
+        turns(&w, 2);
+    }
+    ck_assert_int_eq(write(w.agent[1], "answer", 6), 6); /* which nobody reads */
+    turns(&w, 4);
+    (void)close(w.agent[0]);
+    w.agent[0] = -1;
+    turns(&w, 4);
+    told.fd = w.agent[1];
+    ck_assert_int_eq(poll(&told, 1, 0), 1);
+    ck_assert_int_ne(told.revents & POLLHUP, 0);
+    while ((n = read(w.agent[1], data, sizeof(data))) > 0) /* what had arrived is still there */
+        continue;
+    ck_assert_int_eq(n, -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    teardown(&w);
+}
+END_TEST
+
 /* Both have sent more than fits, nobody reads, one goes away: the other is not left waiting. */
 START_TEST(reset_reaches_one_that_is_blocked_in_writing)
 {
@@ -516,6 +546,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(half_close_leaves_the_other_way_open),
     SUITE_TEST(write_after_close_is_answered_by_a_reset),
     SUITE_TEST(close_with_unread_data_is_a_reset),
+    SUITE_TEST(reset_passes_bytes_that_found_no_room),
     SUITE_TEST(reset_reaches_one_that_is_blocked_in_writing),
 };
 

@@ -23,4 +23,4 @@ if programs_need postgres postgres initdb psql pgbench; then
     abroad "PostgreSQL over IPv6" '^postgres works' bash "$PROGRAMS_SUPPORT/postgres.sh" $SERVER6 5432 "$live_dir/ca/ca.pem"
     at_home "PostgreSQL, all of it" '^postgres works' bash "$PROGRAMS_SUPPORT/postgres.sh" 127.0.0.1 5433 "$live_dir/ca/ca.pem" own "$live_dir/tmp/pg-home"
 fi
-live_done
+programs_done

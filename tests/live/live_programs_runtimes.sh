@@ -27,4 +27,4 @@ if programs_need Java java javac; then
     abroad "Java, http over IPv6" ' HTTP_1_1$' "${java[@]}" Netcheck fetch "http://[$SERVER6]:$http_port/small"
     at_home "Java, server and clients" '^java works' "${java[@]}" Netcheck home
 fi
-live_done
+programs_done

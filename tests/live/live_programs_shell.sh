@@ -47,4 +47,4 @@ fi
 if [ "${LIVE_PLACE:-}" != docker-harsh ] && programs_need "strace and gdb" strace gdb curl; then
     at_home "strace and gdb" '^gdb works' bash "$PROGRAMS_SUPPORT/trace.sh"
 fi
-live_done
+programs_done

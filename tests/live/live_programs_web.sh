@@ -30,4 +30,4 @@ if programs_need chromium chromium certutil; then
     abroad "Chromium, https by name" "$done_text" \
         bash "$PROGRAMS_SUPPORT/chromium.sh" "https://www.example.test:8443/" "$live_dir/ca/ca.pem"
 fi
-live_done
+programs_done

@@ -6,7 +6,8 @@
  * Blocking: the call is held, the agent's end stays unconnected until the network answers, so a
  * failure leaves the descriptor as good as new. Non-blocking: the end is joined at once and filled,
  * which makes it unwritable as in SYN_SENT; the answer drains it, a failure closes our end on the
- * unread junk, which the agent polls as POLLERR|POLLHUP.
+ * unread junk, which the agent polls as POLLERR|POLLHUP. So does a refusal that is known at once:
+ * the kernel, too, hears of a closed port only when connect(2) has returned.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -322,8 +323,7 @@ static int64_t connect_local(struct session *s, struct trap *t, const struct end
         judge_loopback(s, t->call.tid, POLICY_TCP, dst, sock_info(s, t->sock)) == 0 &&
         s->netstack != NULL)
         return connect_remote(s, t, dst);
-    return -ECONNREFUSED; /* at once, also for a non-blocking call: the descriptor stays as it was
-                           */
+    return -ECONNREFUSED;
 }
 
 /* The call */
@@ -337,6 +337,24 @@ static int64_t connect_again(struct session *s, struct trap *t)
     if (trap_is_nonblock(s, t))
         return -EALREADY;
     return trap_hold(s, t, HELD_CONNECT, SO_SNDTIMEO);
+}
+
+/** Nobody listens there, or nobody may be reached. Where the descriptor cannot be joined, also a
+ * non-blocking call is told at once. */
+static int64_t refuse(struct session *s, struct trap *t)
+{
+    struct vsock *v = t->sock;
+
+    if (!trap_is_nonblock(s, t) || tcp_join(s, t) < 0)
+        return -ECONNREFUSED;
+    if (inject_canary(t->fd) < 0) {
+        v->is_spoilt = true;
+        sock_close_end(s, v);
+        return -ECONNREFUSED;
+    }
+    vsock_move(v, VSOCK_CONNECTING);
+    tcp_fail(s, v, -ECONNREFUSED);
+    return -EINPROGRESS;
 }
 
 static int64_t connect_open(struct session *s, struct trap *t, const struct sockaddr_storage *raw,
@@ -374,6 +392,7 @@ static int64_t tcp_connect(struct session *s, struct trap *t, const struct socka
                            unsigned len)
 {
     struct vsock *v = t->sock;
+    int64_t result;
     int err;
 
     if (len < sizeof(sa_family_t))
@@ -382,7 +401,8 @@ static int64_t tcp_connect(struct session *s, struct trap *t, const struct socka
         return disconnect(s, t);
     switch ((enum vsock_state)v->state) {
     case VSOCK_OPEN:
-        return connect_open(s, t, raw, len);
+        result = connect_open(s, t, raw, len);
+        return result == -ECONNREFUSED ? refuse(s, t) : result;
     case VSOCK_CONNECTING:
         return connect_again(s, t);
     case VSOCK_FAILED: /* once: what became of the last attempt; ECONNABORTED when it was asked for

@@ -507,6 +507,30 @@ static void bound_only(void)
     (void)show("none is left", bind(second, (struct sockaddr *)&at, len));
 }
 
+/* A non-blocking attempt on a port where nobody listens, then one on a port where somebody does, by
+ * the same descriptor. */
+static void refused(void)
+{
+    struct sockaddr_in nobody = at_port(0), at = at_port(0);
+    socklen_t len = sizeof(at);
+    int held = tcp_socket(0), listener = tcp_socket(0), fd = tcp_socket(SOCK_NONBLOCK);
+    char byte = 'x';
+
+    must(bind(held, (struct sockaddr *)&nobody, len) == 0);
+    must(getsockname(held, (struct sockaddr *)&nobody, &len) == 0);
+    must(bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0);
+    must(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
+    (void)show("connect", connect(fd, (struct sockaddr *)&nobody, len));
+    await_events("refused", fd, POLLERR | POLLHUP | POLLOUT);
+    show_error("refused", fd);
+    show_error("asked again", fd);
+    (void)show("connect", connect(fd, (struct sockaddr *)&at, len));
+    (void)show("connect", connect(fd, (struct sockaddr *)&at, len));
+    await_events("connected", fd, POLLOUT);
+    (void)show_ok("accept", accept(listener, NULL, NULL));
+    (void)show("write", send(fd, &byte, 1, MSG_NOSIGNAL));
+}
+
 /* Calls with an address on connected sockets. */
 static void addresses(void)
 {
@@ -569,6 +593,7 @@ const struct differ_case loopback_cases[] = {
     {"loopback_queue_sizes", queue_sizes},
     {"loopback_holders", holders},
     {"loopback_bound_only", bound_only},
+    {"loopback_refused", refused},
     {"loopback_addresses", addresses},
 };
 const unsigned loopback_case_count = ARRAY_COUNT(loopback_cases);

@@ -289,11 +289,11 @@ START_TEST(exact_bytes_though_every_third_datagram_is_lost)
     tunnel_up(&t, &options);
     listener = tunnel_listen(IP_V4, &at);
     tunnel_connect(&t, listener, &at, &o, &server); /* the handshake has its own tests */
-    t.relay.loss_percent = 30;
+    t.relay.weather.loss_percent = 30;
     tunnel_pass(&t, o.agent, server, 20000, 1, 60000);
     tunnel_pass(&t, server, o.agent, 20000, 2, 60000);
     ck_assert_uint_gt(t.relay.lost, t.relay.passed / 6);
-    t.relay.loss_percent = 0;
+    t.relay.weather.loss_percent = 0;
     close(o.agent);
     close(server);
     tunnel_wait(&t, &o.closed, 1, 30000);

@@ -83,6 +83,7 @@ static void run_gateway(const struct wg_conf *conf, const struct tunnel_options 
     struct policy *policy;
     struct gateway *gateway;
     struct why why = {0};
+    bool is_clean;
     uint16_t port;
 
     must(policy_new(POLICY_ENFORCE, &policy) == 0);
@@ -102,38 +103,98 @@ static void run_gateway(const struct wg_conf *conf, const struct tunnel_options 
     policy_free(policy);
     loop_unwatch(side.loop, &side.control);
     loop_free(side.loop);
-    if (usage.stack.flows != 0 && options->rogue_public == NULL)
+    is_clean = usage.stack.flows == 0 || options->rogue_public != NULL || options->leaves_flows;
+    if (!is_clean)
         fprintf(stderr, "gateway: %u flows were left\n", usage.stack.flows);
-    _exit(usage.stack.flows == 0 || options->rogue_public != NULL ? 0 : 1);
+    _exit(is_clean ? 0 : 1);
+}
+
+uint64_t tunnel_chance(uint64_t *seed, uint64_t below)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX */
+    return (*seed >> 33) % below;
+}
+
+static void relay_send(struct tunnel_relay *r, bool to_client, const uint8_t *data, size_t len)
+{
+    struct sockaddr_storage sa;
+    socklen_t sa_len = endpoint_to_sockaddr(to_client ? &r->client : &r->gateway, &sa);
+
+    r->passed++;
+    (void)!sendto(r->watch.fd, data, len, 0, (struct sockaddr *)&sa, sa_len);
+}
+
+/** Send what is due, and come again for the rest. */
+static void relay_late(void *self, struct mono now)
+{
+    struct tunnel_relay *r = self;
+    struct mono next = MONO_NEVER;
+
+    for (unsigned i = 0; i < TUNNEL_LATE_MAX; i++) {
+        struct tunnel_late *late = &r->late[i];
+
+        if (late->data != NULL && !mono_before(now, late->at)) {
+            relay_send(r, late->to_client, late->data, late->len);
+            free(late->data);
+            late->data = NULL;
+        }
+        if (late->data != NULL && mono_before(late->at, next))
+            next = late->at;
+    }
+    must(loop_timer_set(r->loop, &r->timer, next) == 0);
+}
+
+/** Keep a copy for later; one too many is lost. */
+static void relay_delay(struct tunnel_relay *r, bool to_client, const uint8_t *data, size_t len)
+{
+    struct tunnel_late *late = r->late;
+    struct mono at =
+        mono_add_ms(loop_now(r->loop), (int64_t)tunnel_chance(&r->seed, r->weather.late_ms + 1));
+
+    while (late < r->late + TUNNEL_LATE_MAX && late->data != NULL)
+        late++;
+    if (late == r->late + TUNNEL_LATE_MAX) {
+        r->lost++;
+        return;
+    }
+    *late = (struct tunnel_late){.at = at, .to_client = to_client, .len = len, .data = malloc(len)};
+    must(late->data != NULL);
+    memcpy(late->data, data, len);
+    if (r->timer.index_ == 0 || mono_before(at, r->timer.at))
+        must(loop_timer_set(r->loop, &r->timer, at) == 0);
 }
 
 static void relay_ready(void *self, uint32_t events)
 {
     struct tunnel_relay *r = self;
+    const struct tunnel_weather *w = &r->weather;
 
     (void)events;
     for (;;) {
         static uint8_t datagram[65536];
         struct sockaddr_storage sa;
         socklen_t len = sizeof(sa);
-        struct endpoint from, *to;
+        struct endpoint from;
+        bool to_client;
         ssize_t got = recvfrom(r->watch.fd, datagram, sizeof(datagram), MSG_DONTWAIT,
                                (struct sockaddr *)&sa, &len);
 
-        if (got < 0)
+        if (got <= 0)
             return;
         ck_assert_int_eq(endpoint_from_sockaddr(bytes_of(&sa, len), &from), 0);
-        if (from.port != r->gateway.port)
+        to_client = from.port == r->gateway.port;
+        if (!to_client)
             r->client = from;
-        to = from.port == r->gateway.port ? &r->client : &r->gateway;
-        r->seed = r->seed * 6364136223846793005u + 1442695040888963407u;
-        if ((r->seed >> 33) % 100 < r->loss_percent) {
+        if (w->is_dead || tunnel_chance(&r->seed, 100) < w->loss_percent) {
             r->lost++;
             continue;
         }
-        r->passed++;
-        len = endpoint_to_sockaddr(to, &sa);
-        (void)!sendto(r->watch.fd, datagram, (size_t)got, 0, (struct sockaddr *)&sa, len);
+        if (tunnel_chance(&r->seed, 100) < w->late_percent)
+            relay_delay(r, to_client, datagram, (size_t)got);
+        else
+            relay_send(r, to_client, datagram, (size_t)got);
+        if (tunnel_chance(&r->seed, 100) < w->twice_percent)
+            relay_delay(r, to_client, datagram, (size_t)got);
     }
 }
 
@@ -146,7 +207,10 @@ static uint16_t start_relay(struct tunnel *t, uint16_t gateway_port)
 
     r->gateway = (struct endpoint){.ip = ip_v4(127, 0, 0, 1), .port = gateway_port};
     r->seed = 42;
+    r->late = calloc(TUNNEL_LATE_MAX, sizeof(r->late[0]));
+    must(r->late != NULL);
     r->loop = t->loop;
+    r->timer = (struct loop_timer){.expired = relay_late, .self = r};
     r->watch = (struct loop_watch){
         .fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), .ready = relay_ready, .self = r};
     ck_assert_int_ge(r->watch.fd, 0);
@@ -226,7 +290,11 @@ void tunnel_down(struct tunnel *t)
                   status);
     if (t->relay.watch.fd >= 0) {
         loop_unwatch(t->loop, &t->relay.watch);
+        loop_timer_clear(t->loop, &t->relay.timer);
         close(t->relay.watch.fd);
+        for (unsigned i = 0; i < TUNNEL_LATE_MAX; i++)
+            free(t->relay.late[i].data);
+        free(t->relay.late);
     }
     loop_free(t->loop);
     ck_assert_uint_eq(suite_open_fds(), t->fds);

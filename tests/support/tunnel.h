@@ -2,7 +2,7 @@
 /*
  * A client stack in this process, joined by a real tunnel over loopback to a gateway in a child
  * process (lwIP's state is global, so each needs a process of its own). Optionally through a relay
- * that loses datagrams. Servers are the test's own host sockets.
+ * that is a bad network. Servers are the test's own host sockets.
  */
 #ifndef TESTS_SUPPORT_TUNNEL_H
 #define TESTS_SUPPORT_TUNNEL_H
@@ -11,15 +11,33 @@
 
 #include "netstack/netstack.h"
 
+#define TUNNEL_LATE_MAX 1024u
+
+/** What the relay does to datagrams; may be changed at any time. All zero: it passes them on. */
+struct tunnel_weather {
+    unsigned loss_percent;
+    unsigned twice_percent; /* comes once more, late */
+    unsigned late_percent;  /* comes up to late_ms later, behind others */
+    unsigned late_ms;
+    bool is_dead; /* nothing passes */
+};
+
 struct tunnel_relay {
     struct loop_watch watch;
+    struct loop_timer timer;
     struct loop *loop;
     struct endpoint gateway;
     struct endpoint client;
-    unsigned loss_percent;
+    struct tunnel_weather weather;
     uint64_t seed;
     uint64_t passed;
     uint64_t lost;
+    struct tunnel_late {
+        struct mono at;
+        bool to_client;
+        size_t len;
+        uint8_t *data; /* owned; NULL: not in use */
+    } * late;          /* owned; TUNNEL_LATE_MAX */
 };
 
 struct tunnel {
@@ -39,6 +57,7 @@ struct tunnel_options {
     const char *const
         *allow; /* rules of the gateway's policy; NULL-terminated; NULL: all of loopback */
     bool has_relay;
+    bool leaves_flows; /* of which the gateway cannot know that they are over */
     uint16_t mtu;
     const uint8_t *rogue_public; /* a second peer of the gateway, 10.9.0.3, whose flows may be left
                                     open at the end; NULL: none */
@@ -50,6 +69,8 @@ struct tunnel_options {
 void tunnel_up(struct tunnel *t, const struct tunnel_options *options);
 /** tunnel_down() - End both, and check that nothing was leaked on either side. */
 void tunnel_down(struct tunnel *t);
+/** tunnel_chance() - The next number of a generator that starts at *@seed; evenly below @below. */
+uint64_t tunnel_chance(uint64_t *seed, uint64_t below);
 /** tunnel_turns() - Turn the loop @count times without waiting. */
 void tunnel_turns(struct tunnel *t, unsigned count);
 /** tunnel_wait() - Turn the loop until *@what differs from @while_equal; fails after @limit_ms. */

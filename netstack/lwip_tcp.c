@@ -81,6 +81,7 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
         f->far_over = true;
         if (pcb->state == CLOSING || pcb->state == TIME_WAIT) { /* both have said their last */
             disown(pcb); /* lwIP ends it by itself, and would not say so */
+            tcp_set_flags(pcb, TF_RXCLOSED); /* and within bounds: TCP_ORPHAN_TIMEOUT */
             l->pcb = NULL;
         }
         flow_queue(f);

@@ -8,10 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <lwip/priv/tcp_priv.h>
+
 #include "base/io.h"
 #include "base/own.h"
 #include "netstack/lwip/port.h"
-
 #include "tests/support/suite.h"
 #include "tests/support/tunnel.h"
 
@@ -303,6 +304,81 @@ START_TEST(exact_bytes_though_every_third_datagram_is_lost)
 }
 END_TEST
 
+/** Let the client's TCP grow older by @ms while the network is as it is. */
+static void age(struct tunnel *t, unsigned ms)
+{
+    for (unsigned i = 0; i < ms / TCP_TMR_INTERVAL; i++) {
+        tcp_tmr();
+        if (i % 16 == 0)
+            tunnel_turns(t, 1);
+    }
+}
+
+/** A connection whose far end has ended its stream, and whose near end writes @len bytes and closes
+ * while the network is dead. Returns the far end. */
+static int write_and_close(struct tunnel *t, size_t len)
+{
+    auto_free uint8_t *bytes = calloc(1, len);
+    struct tunnel_owner o;
+    struct endpoint at;
+    int listener = tunnel_listen(IP_V6, &at), server;
+    char c;
+
+    tunnel_connect(t, listener, &at, &o, &server);
+    close(listener);
+    ck_assert_int_eq(shutdown(server, SHUT_WR), 0);
+    ck_assert_int_eq(read_soon(t, o.agent, &c, 1), 0);
+    t->relay.weather.is_dead = true;
+    ck_assert_int_eq(io_write(o.agent, bytes, len), (ssize_t)len);
+    close(o.agent);
+    tunnel_wait(t, &o.closed, 1, 5000);
+    ck_assert_int_eq(o.closed, 0);
+    return server;
+}
+
+START_TEST(what_was_written_before_a_close_arrives_however_late)
+{
+    struct tunnel_options options = {.has_relay = true};
+    static char bytes[50000];
+    struct tunnel t;
+    size_t got = 0;
+    ssize_t n;
+    int server;
+
+    tunnel_up(&t, &options);
+    server = write_and_close(&t, sizeof(bytes));
+    age(&t, 12000); /* beyond 2 MSL */
+    t.relay.weather.is_dead = false;
+    age(&t, 30000); /* the next retransmission is due */
+    while ((n = read_soon(&t, server, bytes, sizeof(bytes))) > 0)
+        got += (size_t)n;
+    ck_assert_int_eq(n, 0);
+    ck_assert_uint_eq(got, sizeof(bytes));
+    close(server);
+    tunnel_down(&t);
+}
+END_TEST
+
+START_TEST(what_cannot_be_delivered_is_given_up)
+{
+    struct tunnel_options options = {.has_relay = true, .leaves_flows = true};
+    struct netstack_usage usage;
+    struct tunnel t;
+    int server;
+
+    tunnel_up(&t, &options);
+    server = write_and_close(&t, 50000);
+    age(&t, TCP_ORPHAN_TIMEOUT - 20000);
+    netstack_usage(t.ns, &usage);
+    ck_assert_uint_eq(usage.connections, 1);
+    age(&t, 20000 + 2000); /* and no longer */
+    netstack_usage(t.ns, &usage);
+    ck_assert_uint_eq(usage.connections, 0);
+    close(server);
+    tunnel_down(&t);
+}
+END_TEST
+
 struct mailbox {
     int count;
     int failed;
@@ -430,6 +506,8 @@ static const struct suite_test tests[] = {
     SUITE_TEST(gateway_policy_refuses_what_no_rule_names),
     SUITE_SLOW(a_thousand_connections_at_once, 60),
     SUITE_SLOW(exact_bytes_though_every_third_datagram_is_lost, 150),
+    SUITE_SLOW(what_was_written_before_a_close_arrives_however_late, 60),
+    SUITE_SLOW(what_cannot_be_delivered_is_given_up, 60),
     SUITE_ROWS(datagrams_of_every_size_go_there_and_back, 14),
     SUITE_TEST(datagram_errors_name_their_target),
 };

@@ -145,6 +145,9 @@ struct carrier {
     void (*remark)(struct flow *f);
     /** End of this flow's turn: let out what is due. */
     void (*flush)(struct flow *f);
+    /** Bytes that were taken and that the far end has not acknowledged, nor the kernel taken over.
+     * NULL: it leads to another near end here. */
+    size_t (*unsent)(const struct flow *f);
     /** Let go of the far end: in order (after send_end), or by a reset. Also frees what is queued.
      */
     void (*close)(struct flow *f, bool reset);
@@ -184,6 +187,9 @@ enum relay_result relay_run(struct flow *f);
 size_t relay_deliver(struct flow *f, const uint8_t *data, size_t len, bool ends_urgent);
 /** relay_keep_nothing() - From now on a reset of the near end is told as an end of the stream. */
 void relay_keep_nothing(struct flow *f);
+/** relay_unsent() - What a near end that is closed has left to be passed on: bytes, and 1 for the
+ * end of the stream. 0 when it is open. */
+size_t relay_unsent(const struct flow *f);
 /** relay_stop() - Let go of the near end, in order or so that it sees a reset. */
 void relay_stop(struct flow *f, bool reset);
 /** leftover_keep() - Copy what could not be passed on; -ENOMEM. */

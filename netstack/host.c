@@ -186,6 +186,12 @@ static void host_flush(struct flow *f)
     (void)f; /* the kernel sends by itself */
 }
 
+static size_t host_unsent(const struct flow *f)
+{
+    (void)f; /* what was sent is the kernel's */
+    return 0;
+}
+
 static void host_close(struct flow *f, bool reset)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -210,5 +216,6 @@ const struct carrier host_carrier = {
     .take = host_take,
     .remark = host_remark,
     .flush = host_flush,
+    .unsent = host_unsent,
     .close = host_close,
 };

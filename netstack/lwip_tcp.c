@@ -80,7 +80,7 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
     if (p == NULL) {
         f->far_over = true;
         if (pcb->state == CLOSING || pcb->state == TIME_WAIT) { /* both have said their last */
-            disown(pcb); /* lwIP ends it by itself, and would not say so */
+            disown(pcb);                     /* lwIP ends it by itself, and would not say so */
             tcp_set_flags(pcb, TF_RXCLOSED); /* and within bounds: TCP_ORPHAN_TIMEOUT */
             l->pcb = NULL;
         }
@@ -304,6 +304,11 @@ static void lwip_flush(struct flow *f)
         (void)tcp_output(f->lwip.pcb); /* short of memory: the tick tries again */
 }
 
+static size_t lwip_unsent(const struct flow *f)
+{
+    return f->lwip.pcb != NULL ? TCP_SND_BUF - f->lwip.pcb->snd_buf : 0;
+}
+
 static struct flow **held_bucket(struct netstack *ns, const struct flow *f)
 {
     ip_addr_t local, remote;
@@ -354,6 +359,7 @@ const struct carrier lwip_carrier = {
     .take = lwip_take,
     .remark = lwip_remark,
     .flush = lwip_flush,
+    .unsent = lwip_unsent,
     .close = lwip_close,
 };
 
@@ -579,12 +585,30 @@ int lwip_tcp_start(struct netstack *ns)
     return 0;
 }
 
+/** Closed by its flow, and not acknowledged up to its end. */
+static bool is_finishing(const struct tcp_pcb *pcb)
+{
+    return (pcb->flags & TF_RXCLOSED) != 0 &&
+           (pcb->state == FIN_WAIT_1 || pcb->state == CLOSING || pcb->state == LAST_ACK);
+}
+
+uint64_t lwip_tcp_unsent(void)
+{
+    uint64_t left = 0;
+
+    for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next)
+        if (is_finishing(pcb))
+            left += pcb->snd_lbb - pcb->lastack + 1;
+    return left;
+}
+
 void lwip_tcp_stop(struct netstack *ns)
 {
     (void)ns;
     lattice_lwip_set_defer(NULL);
+    /* A reset would overtake what the peer has acknowledged and not delivered yet. */
     while (tcp_active_pcbs != NULL)
-        tcp_abort(tcp_active_pcbs);
+        tcp_abandon(tcp_active_pcbs, /*reset=*/tcp_active_pcbs->state != FIN_WAIT_2);
     while (tcp_tw_pcbs != NULL)
         tcp_abort(tcp_tw_pcbs);
     if (listener != NULL)

@@ -93,6 +93,22 @@ void netstack_free(struct netstack *ns)
     free(ns);
 }
 
+uint64_t netstack_unsent(const struct netstack *ns)
+{
+    uint64_t left = ns->mode == NETSTACK_TUNNEL ? lwip_tcp_unsent() : 0;
+
+    for (uint32_t i = 0; i < ns->flow_touched; i++) {
+        const struct flow *f = &ns->flows[i];
+        size_t near;
+
+        if (f->state != FLOW_RELAYING || f->far_failed || f->carrier->unsent == NULL)
+            continue;
+        near = relay_unsent(f);
+        left += near > 0 ? near + f->carrier->unsent(f) : 0;
+    }
+    return left;
+}
+
 int netstack_local_ip(const struct netstack *ns, enum ip_family family, struct ip *ret)
 {
     const struct ip *own = family == IP_V4 ? &ns->v4 : &ns->v6;

@@ -101,6 +101,11 @@ struct netstack_config {
 int netstack_new(const struct netstack_config *config, struct netstack **ret,
                  struct why *why) MUST_USE;
 void netstack_free(struct netstack *ns);
+/** netstack_unsent() - What programs that are gone have written and the stack has not delivered:
+ * the bytes in near ends that are closed and, through a tunnel, those that its peer has not
+ * acknowledged; an end of stream counts as one. 0: netstack_free() throws nothing of theirs away.
+ */
+uint64_t netstack_unsent(const struct netstack *ns);
 
 /** netstack_local_ip() - Our address of this family toward the network: the tunnel's first, or the
  * host's choice in direct mode (then *ret is the any address). -EADDRNOTAVAIL none. */

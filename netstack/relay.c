@@ -382,6 +382,19 @@ static bool is_near_drained(const struct flow *f)
            queued <= (int)f->near_kept;
 }
 
+size_t relay_unsent(const struct flow *f)
+{
+    struct pollfd near = {.fd = f->near.fd, .events = POLLRDHUP};
+    int queued = 0;
+    size_t left = f->out.len - f->out.at;
+
+    if (f->near.fd < 0 || poll(&near, 1, 0) <= 0 || (near.revents & (POLLRDHUP | POLLHUP)) == 0)
+        return 0;
+    if (!f->out_over && ioctl(f->near.fd, FIONREAD, &queued) == 0 && queued > (int)f->near_kept)
+        left += (size_t)queued - f->near_kept;
+    return left + (f->out_over ? 0 : 1);
+}
+
 ssize_t flow_send(struct flow *f, const uint8_t *data, size_t len)
 {
     struct pollfd near = {.fd = f->near.fd, .events = POLLRDHUP};

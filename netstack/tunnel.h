@@ -55,5 +55,7 @@ bool lwip_tcp_syn(struct netstack *ns, const struct packet *p);
 void lwip_tcp_error(struct netstack *ns, const struct packet_error *e);
 int lwip_tcp_start(struct netstack *ns) MUST_USE;
 void lwip_tcp_stop(struct netstack *ns);
+/** lwip_tcp_unsent() - What closed connections still have to deliver: bytes, and 1 for each end. */
+uint64_t lwip_tcp_unsent(void);
 
 #endif

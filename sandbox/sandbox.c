@@ -35,6 +35,9 @@
 
 #define LISTENER_EVENTS EPOLLIN
 #define GRACE_MS        3000
+#define DEPART_MS       60000 /* for what an ended program wrote to be delivered … */
+#define DEPART_STILL_MS 10000 /* … but not so long without progress */
+#define DEPART_TELL_MS  1000
 #define DESCRIPTORS_MAX 65536u
 
 struct run {
@@ -49,7 +52,9 @@ struct run {
     struct loop_watch event_watch;
     struct loop_watch signal_watch;
     struct loop_watch audit_watch;
-    int status; /* -1: still running */
+    int status;      /* -1: still running */
+    bool departs;    /* the program has ended by itself: what it wrote is delivered */
+    bool is_hurried; /* not any longer */
     struct why *why;
     struct files_plan *files;  /* NULL: every file is open to the agent */
     int janitor_fd;            /* -1: none */
@@ -63,6 +68,7 @@ static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
 
 static void stop(struct run *r, int status)
 {
+    r->is_hurried = r->status >= 0;
     if (r->status < 0)
         r->status = status;
     loop_stop(r->session.loop);
@@ -133,6 +139,7 @@ static void on_agent_event(void *self, uint32_t events)
             (void)why_set(r->why, 0, "%s: %s", r->session.config->argv[0], why.text);
         else if (why.text[0] != '\0')
             (void)why_set(r->why, 0, "%s", why.text);
+        r->departs = !r->is_ended && why.text[0] == '\0';
         stop(r, r->is_ended ? SANDBOX_EXIT_FAILED : e.status);
     }
 }
@@ -144,7 +151,10 @@ static void on_signal(void *self, uint32_t events)
 
     (void)events;
     while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info))
-        if (spawn_signal(&r->agent, (int)info.ssi_signo) < 0)
+        if (r->departs)
+            r->is_hurried |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
+                             info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
+        else if (spawn_signal(&r->agent, (int)info.ssi_signo) < 0)
             log_debug("a signal came too late for the agent", F_INT("signal", info.ssi_signo));
 }
 
@@ -605,6 +615,40 @@ static void end_janitor(struct run *r)
                  F_STR("paths", made));
 }
 
+/**
+ * The programs are gone; what they wrote before is still delivered, as a kernel does it behind the
+ * back of a process that has ended. Nobody waits long for a peer that takes nothing.
+ */
+static void depart(struct run *r)
+{
+    struct session *s = &r->session;
+    struct mono begun = mono_now(), now = begun, still = begun, until = begun;
+    struct mono tell = mono_add_ms(begun, DEPART_TELL_MS), end = mono_add_ms(begun, DEPART_MS);
+    uint64_t left = 0, before = 0;
+
+    if (!r->departs || s->netstack == NULL)
+        return;
+    do {
+        if (loop_turn(s->loop, until) < 0)
+            return;
+        now = mono_now();
+        left = netstack_unsent(s->netstack);
+        if (left != before)
+            still = mono_add_ms(now, DEPART_STILL_MS);
+        before = left;
+        if (left > 0 && !mono_before(now, tell)) {
+            log_warn("the program has ended; what it wrote is still being delivered (an interrupt "
+                     "drops it)",
+                     F_INT("bytes", (int64_t)left));
+            tell = MONO_NEVER;
+        }
+        until = mono_min(mono_min(still, end), tell);
+    } while (left > 0 && !r->is_hurried && mono_before(now, mono_min(still, end)));
+    if (left > 0)
+        log_warn("the program has ended, and not all that it wrote was delivered",
+                 F_INT("bytes", (int64_t)left));
+}
+
 static void finish(struct run *r)
 {
     struct session *s = &r->session;
@@ -614,8 +658,13 @@ static void finish(struct run *r)
     followed_free(r->followed);
     if (r->is_ended)
         loop_timer_clear(s->loop, &r->grace);
+    if (r->departs) {
+        loop_watch_directly(s->loop, NULL);
+        loop_unwatch(s->loop, &r->event_watch);
+    }
     if (r->has_agent)
         spawn_done(&r->agent);
+    depart(r);
     end_janitor(r); /* nothing of the agent is left to take advantage of it */
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);

@@ -62,7 +62,7 @@ public class Netcheck {
             });
             server.setSoTimeout(0);
             server.close();
-            want("accept ends", end.get(10, TimeUnit.SECONDS).equals("ended"));
+            want("accept ends", end.get(60, TimeUnit.SECONDS).equals("ended"));
         }
     }
 
@@ -150,7 +150,7 @@ public class Netcheck {
             all.add(client.sendAsync(HttpRequest.newBuilder(uri).POST(HttpRequest.BodyPublishers.ofString("n" + i)).build(),
                     HttpResponse.BodyHandlers.ofString()));
         for (int i = 0; i < 100; i++)
-            want("the body comes back", all.get(i).get(20, TimeUnit.SECONDS).body().equals("n" + i));
+            want("the body comes back", all.get(i).get(120, TimeUnit.SECONDS).body().equals("n" + i));
         server.stop(0);
     }
 

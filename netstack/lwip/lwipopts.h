@@ -59,14 +59,14 @@
 #define LWIP_MULTICAST_PING           0
 
 /* TCP. A slow tick (2 x TCP_TMR_INTERVAL) is the unit of the retransmission timer. */
-#define LWIP_TCP          1
-#define TCP_TMR_INTERVAL  25   /* ms; also the longest delay of an ACK is one tick */
-#define LWIP_TCP_RTO_TIME 1000 /* ms, RFC 6298 (2.1) */
-#define LWIP_TCP_RTO_MIN  200  /* ms; patch 0001. RFC 6298 (2.4) says 1 s, Linux has 200 ms */
-#define TCP_SYNMAXRTX     7 /* with patch 0001: gives up after 1+2+…+64 = 127 s, as Linux does */
-#define TCP_MAXRTX        12
-#define TCP_MSL           5000 /* ms; TIME_WAIT lasts twice this, so that ports come back */
-#define TCP_ORPHAN_TIMEOUT 100000 /* ms; patch 0008. Linux's tcp_orphan_retries of 8: as long */
+#define LWIP_TCP                   1
+#define TCP_TMR_INTERVAL           25   /* ms; also the longest delay of an ACK is one tick */
+#define LWIP_TCP_RTO_TIME          1000 /* ms, RFC 6298 (2.1) */
+#define LWIP_TCP_RTO_MIN           200 /* ms; patch 0001. RFC 6298 (2.4) says 1 s, Linux has 200 ms */
+#define TCP_SYNMAXRTX              7 /* with patch 0001: gives up after 1+2+…+64 = 127 s, as Linux does */
+#define TCP_MAXRTX                 12
+#define TCP_MSL                    5000 /* ms; TIME_WAIT lasts twice this, so that ports come back */
+#define TCP_ORPHAN_TIMEOUT         100000 /* ms; patch 0008. Linux's tcp_orphan_retries of 8: as long */
 #define TCP_LOCAL_PORT_RANGE_START 32768
 #define TCP_LOCAL_PORT_RANGE_END   60999
 #define TCP_ENSURE_LOCAL_PORT_RANGE(port)                                                          \

@@ -655,9 +655,6 @@ static void finish(struct run *r)
     pid_t first = r->agent.pid;
 
     files_plan_free(r->files);
-    followed_free(r->followed);
-    if (r->is_ended)
-        loop_timer_clear(s->loop, &r->grace);
     if (r->departs) {
         loop_watch_directly(s->loop, NULL);
         loop_unwatch(s->loop, &r->event_watch);
@@ -665,6 +662,9 @@ static void finish(struct run *r)
     if (r->has_agent)
         spawn_done(&r->agent);
     depart(r);
+    followed_free(r->followed); /* until now: an identity that ends cuts what is on its way */
+    if (r->is_ended)
+        loop_timer_clear(s->loop, &r->grace);
     end_janitor(r); /* nothing of the agent is left to take advantage of it */
     if (s->held != NULL && s->sockets != NULL)
         end_sockets(s);

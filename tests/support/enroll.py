@@ -192,7 +192,7 @@ for program, name in zip(running, ("parent", "child")):
     ok(program.wait(10) == 125, f"{name}: its sandbox ends, after its time to put things in order", program.complained)
     ok("ended (Revoked)" in program.complained, f"{name}: it says why", program.complained)
 ok(wait_for(lambda: world.gateway.complained.count("was cut") >= 2, 2) is not None, "the gateway knows neither peer any more")
-ok(bystander.grows(), "another agent's download goes on", bystander.complained)
+ok(wait_for(bystander.grows) is not None, "another agent's download goes on", bystander.complained)
 bystander.end()
 old = (world.dir / "parent.config/agent/token").read_text()
 reply = latticed.call("POST", "/api/v1/agent-isolation/delegate", {"agentName": "late"}, old)
@@ -278,11 +278,11 @@ for program, what in ((steady, "the sandbox"), (world.gateway, "the gateway")):
 latticed.stop(signal.SIGKILL)
 ok(wait_for(lambda: "cannot be followed" in steady.complained and "cannot be followed" in world.gateway.complained) is not None,
    "latticed is killed: sandbox and gateway say so", steady.complained + world.gateway.complained)
-ok(steady.grows(), "… and the download goes on")
+ok(wait_for(steady.grows) is not None, "… and the download goes on")
 latticed.start(world.port)
 ok(wait_for(lambda: "followed again" in steady.complained and "followed again" in world.gateway.complained) is not None,
    "latticed is back: both say so", steady.complained + world.gateway.complained)
-ok(steady.grows(), "… and the download goes on")
+ok(wait_for(steady.grows) is not None, "… and the download goes on")
 before = path.read_text()
 ok(wait_for(lambda: path.read_text() not in ("", before)) is not None, "… tokens are renewed again")
 begun = time.monotonic()

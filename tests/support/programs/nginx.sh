@@ -20,6 +20,8 @@ http {
     scgi_temp_path $dir/scgi;
     sendfile on;
     tcp_nopush on;
+    send_timeout 600; # an emulated machine with thirty downloads at once
+    proxy_read_timeout 600;
     types { text/html html; application/json json; }
     add_header Access-Control-Allow-Origin *;
     index index.html index.json;
